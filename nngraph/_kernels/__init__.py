@@ -1,0 +1,1 @@
+"""Numba kernels: arrays in, arrays out, one self-contained file per algorithm."""

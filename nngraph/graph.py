@@ -1,0 +1,556 @@
+"""LayerGraph and NetworkGraph: frozen weighted bipartite graphs, and the values on their edges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array, issparse
+
+from ._errors import ChainError, MaskError, NegativeWeightError, WeightError
+from .network import as_weights, check_finite
+
+
+@dataclass(frozen=True, eq=False)
+class LayerGraph:
+    """A weighted bipartite graph between the inputs and the outputs of one layer.
+
+    Parameters
+    ----------
+    weights : array_like or sparse array, shape (n_out, n_in)
+        So that the layer computes ``weights @ x``. In a dense array a zero is no edge (use
+        :func:`from_mask` where a mask says otherwise); in a sparse one every stored entry is an
+        edge, also with weight 0, and duplicates are summed.
+    name : str, optional
+        The layer's name.
+    parameters : ndarray of int64, shape (n_edges,), optional
+        Flat index, in the layer's canonical parameter tensor, of the parameter behind each edge.
+        None: edge k is parameter k.
+    view : str, optional
+        How a layer of a network became this graph: ``"kernel"``, ``"channel"`` or ``"unit"``.
+
+    Attributes
+    ----------
+    weights : ndarray or csr_array, read-only
+        A dense array when every entry is an edge, else a canonical ``csr_array`` (sorted, no
+        duplicates) whose stored entries are the edges. float32 where the input has 32 bits or
+        fewer, else float64.
+
+    Raises
+    ------
+    WeightError
+        NaN or infinite weights, not two axes, an axis of size zero, integers, bools, objects.
+
+    Notes
+    -----
+    Cost: one pass over the entries. A read-only array is kept as it is; a writable one is copied,
+    so that nobody can change the graph. Edges are in row-major (CSR) order everywhere in nngraph;
+    vertex values are inputs first, then outputs.
+
+    Examples
+    --------
+    >>> import nngraph as ng
+    >>> g = ng.LayerGraph([[1.0, 0.0, 2.0], [0.0, 3.0, 0.0]], "fc")
+    >>> g.n_out, g.n_in, g.n_edges
+    (2, 3, 3)
+    >>> g.toarray()
+    array([[1., 0., 2.],
+           [0., 3., 0.]])
+    """
+
+    weights: np.ndarray | csr_array
+    name: str = ""
+    _: KW_ONLY
+    parameters: np.ndarray | None = None
+    view: str | None = None
+
+    def __post_init__(self) -> None:
+        what = f"layer graph {self.name!r}" if self.name else "the layer graph"
+        weights = self.weights
+        canonical = _from_sparse(weights, what) if issparse(weights) else _from_dense(weights, what)
+        object.__setattr__(self, "weights", canonical)
+        if self.parameters is not None:
+            parameters = np.array(self.parameters, dtype=np.int64)
+            if parameters.shape != (self.n_edges,):
+                raise WeightError(
+                    f"{what}: parameters must have one index per edge, shape ({self.n_edges},), "
+                    f"got {parameters.shape}"
+                )
+            parameters.flags.writeable = False
+            object.__setattr__(self, "parameters", parameters)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(n_out, n_in)``."""
+        return self.weights.shape
+
+    @property
+    def n_out(self) -> int:
+        """Number of outputs (rows)."""
+        return self.weights.shape[0]
+
+    @property
+    def n_in(self) -> int:
+        """Number of inputs (columns)."""
+        return self.weights.shape[1]
+
+    @property
+    def n_edges(self) -> int:
+        """Number of edges."""
+        return self.weights.nnz if self.is_sparse else self.weights.size
+
+    @property
+    def density(self) -> float:
+        """Edges over ``n_out * n_in``."""
+        return self.n_edges / (self.n_out * self.n_in)
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether some entry is no edge, so that ``weights`` is a ``csr_array``."""
+        return not isinstance(self.weights, np.ndarray)
+
+    @property
+    def data(self) -> np.ndarray:
+        """Edge weights in edge order, shape (n_edges,), read-only; no copy."""
+        return self.weights.data if self.is_sparse else self.weights.reshape(-1)
+
+    def edges(self) -> tuple[np.ndarray, np.ndarray]:
+        """Output and input index of each edge, in edge order, two int64 arrays of n_edges."""
+        if not self.is_sparse:
+            return (
+                np.repeat(np.arange(self.n_out), self.n_in),
+                np.tile(np.arange(self.n_in), self.n_out),
+            )
+        counts = np.diff(self.weights.indptr)
+        rows = np.repeat(np.arange(self.n_out), counts)
+        return rows, self.weights.indices.astype(np.int64)
+
+    def tocsr(self) -> csr_array:
+        """The edges as a ``csr_array``; for a complete layer an explicit one with all entries."""
+        if self.is_sparse:
+            return self.weights
+        return _full_csr(self.weights)
+
+    def toarray(self) -> np.ndarray:
+        """The weights as a dense array, 0 where there is no edge."""
+        return self.weights.toarray() if self.is_sparse else self.weights
+
+    def pattern(self) -> np.ndarray:
+        """Dense bool array: True where there is an edge."""
+        if not self.is_sparse:
+            return np.ones(self.shape, dtype=bool)
+        found = np.zeros(self.shape, dtype=bool)
+        found[self.edges()] = True
+        return found
+
+    def with_data(self, data) -> LayerGraph:
+        """The same edges with other weights, given in edge order."""
+        data = np.asarray(data)
+        if data.shape != (self.n_edges,):
+            raise WeightError(f"{self.n_edges} edge weights are needed, got shape {data.shape}")
+        if not self.is_sparse:
+            weights = _Complete(data.reshape(self.shape))
+        else:
+            w = self.weights
+            weights = csr_array((data, w.indices, w.indptr), shape=w.shape)
+        return replace(self, weights=weights)
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.array(self.toarray(), dtype=dtype, copy=bool(copy) or None)
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        _freeze(self.weights)
+        if self.parameters is not None:
+            self.parameters.flags.writeable = False
+
+    def __repr__(self) -> str:
+        name = f" {self.name!r}" if self.name else ""
+        return (
+            f"<LayerGraph{name}: {self.n_in} inputs, {self.n_out} outputs, "
+            f"{self.n_edges} edges ({self.density:.3g})>"
+        )
+
+
+@dataclass(frozen=True)
+class _Complete:
+    """A dense array all of whose entries are edges, zeros included."""
+
+    array: np.ndarray
+
+
+def _from_dense(weights, what: str):
+    complete = isinstance(weights, _Complete)
+    array = as_weights(weights.array if complete else weights, what)
+    _check_rank(array.shape, what)
+    if complete or np.count_nonzero(array) == array.size:
+        return array
+    return _freeze(csr_array(array))
+
+
+def _from_sparse(weights, what: str):
+    _check_rank(weights.shape, what)
+    if weights.dtype.kind != "f":
+        as_weights(weights.data[:0] if hasattr(weights, "data") else np.zeros(0, weights.dtype), what)
+    kept = np.float32 if weights.dtype.itemsize <= 4 else np.float64
+    csr = csr_array(weights, dtype=kept, copy=True)
+    csr.sum_duplicates()  # also sorts; keeps stored zeros
+    check_finite(csr.data, what)
+    if csr.nnz == csr.shape[0] * csr.shape[1]:
+        dense = csr.data.reshape(csr.shape)
+        dense.flags.writeable = False
+        return dense
+    return _freeze(csr)
+
+
+def _check_rank(shape, what: str) -> None:
+    if len(shape) != 2 or 0 in shape:
+        raise WeightError(
+            f"{what} has shape {tuple(shape)}; it needs two axes (n_out, n_in), neither of size zero"
+        )
+
+
+def _full_csr(array: np.ndarray) -> csr_array:
+    n_out, n_in = array.shape
+    indices = np.tile(np.arange(n_in, dtype=np.int32), n_out)
+    indptr = np.arange(n_out + 1, dtype=np.int64) * n_in
+    if indptr[-1] <= np.iinfo(np.int32).max:
+        indptr = indptr.astype(np.int32)
+    else:
+        indices = indices.astype(np.int64)
+    return _freeze(csr_array((array.reshape(-1), indices, indptr), shape=array.shape))
+
+
+def _freeze(weights):
+    parts = (weights,) if isinstance(weights, np.ndarray) else (
+        weights.data, weights.indices, weights.indptr
+    )
+    for part in parts:
+        part.flags.writeable = False
+    return weights
+
+
+def from_mask(weights, mask, name: str = "") -> LayerGraph:
+    """The layer graph whose edges are the True entries of a mask, also where the weight is 0.
+
+    Parameters
+    ----------
+    weights : array_like, shape (n_out, n_in)
+        Floating-point weights.
+    mask : array_like of bool, shape (n_out, n_in)
+        Which entries are edges.
+    name : str, optional
+        The layer's name.
+
+    Returns
+    -------
+    LayerGraph
+
+    Raises
+    ------
+    MaskError
+        The mask is not bool or has another shape.
+    WeightError
+        As for :class:`LayerGraph`.
+
+    Examples
+    --------
+    >>> import nngraph as ng
+    >>> g = ng.from_mask([[0.0, 1.0], [2.0, 3.0]], [[True, True], [False, True]])
+    >>> g.n_edges, g.data
+    (3, array([0., 1., 3.]))
+    """
+    weights = as_weights(weights, "the weights")
+    mask = np.asarray(mask)
+    if mask.dtype != bool or mask.shape != weights.shape:
+        raise MaskError(
+            f"the mask must be bool of shape {weights.shape}, got {mask.dtype} of {mask.shape}"
+        )
+    if mask.ndim == 2 and mask.all():
+        return LayerGraph(_Complete(weights), name)
+    _check_rank(mask.shape, "the mask")
+    rows, columns = np.nonzero(mask)
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(mask)))])
+    return LayerGraph(csr_array((weights[mask], columns, indptr), shape=mask.shape), name)
+
+
+def magnitude(graph):
+    """The graph with the absolute values of its weights.
+
+    Parameters
+    ----------
+    graph : LayerGraph or NetworkGraph
+
+    Returns
+    -------
+    LayerGraph or NetworkGraph
+        Of the same type; edges (stored zeros too) stay.
+
+    Examples
+    --------
+    >>> import nngraph as ng
+    >>> ng.magnitude(ng.LayerGraph([[-1.0, 2.0]])).data
+    array([1., 2.])
+    """
+    return _map_data(graph, np.abs)
+
+
+def squared(graph):
+    """The graph with the squares of its weights; otherwise as :func:`magnitude`.
+
+    Parameters
+    ----------
+    graph : LayerGraph or NetworkGraph
+
+    Returns
+    -------
+    LayerGraph or NetworkGraph
+
+    Examples
+    --------
+    >>> import nngraph as ng
+    >>> ng.squared(ng.LayerGraph([[-1.0, 2.0]])).data
+    array([1., 4.])
+    """
+    return _map_data(graph, np.square)
+
+
+def _map_data(graph, function: Callable):
+    if isinstance(graph, NetworkGraph):
+        return graph.map(_MapData(function))
+    return graph.with_data(function(as_layer_graph(graph).data))
+
+
+@dataclass(frozen=True)
+class _MapData:
+    function: Callable
+
+    def __call__(self, graph: LayerGraph) -> LayerGraph:
+        return graph.with_data(self.function(graph.data))
+
+
+def as_layer_graph(graph) -> LayerGraph:
+    """`graph` itself, or a LayerGraph of a two-axis array; other types raise TypeError."""
+    if isinstance(graph, LayerGraph):
+        return graph
+    if isinstance(graph, np.ndarray) or issparse(graph):
+        return LayerGraph(graph)
+    raise TypeError(
+        f"a LayerGraph is needed, got {type(graph).__name__}; make one with "
+        "nngraph.LayerGraph(weights)"
+    )
+
+
+def require_nonnegative(graph: LayerGraph, purpose: str) -> None:
+    """Raise NegativeWeightError, naming the remedy, where a weight is negative."""
+    if graph.n_edges and graph.data.min() < 0:
+        raise NegativeWeightError(
+            f"layer {graph.name!r} has negative weights and {purpose} needs conductances; take "
+            "nngraph.magnitude(graph) or nngraph.squared(graph) first"
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Join:
+    """How the outputs of one layer reach the inputs of another, or of the network's output.
+
+    Parameters
+    ----------
+    source : int
+        Index of the layer whose outputs are read; -1: the network's input.
+    target : int
+        Index of the layer that reads them; ``len(layers)``: the network's output.
+    matrix : csr_array of bool, shape (n_in of target, n_out of source)
+        True where an input vertex of the target is fed by an output vertex of the source.
+    """
+
+    source: int
+    target: int
+    matrix: csr_array
+
+
+@dataclass(frozen=True, eq=False)
+class NetworkGraph:
+    """An ordered, lazy sequence of layer graphs and how their vertex sets join.
+
+    Parameters
+    ----------
+    layers : sequence of LayerGraph, arrays, or zero-argument callables that build a LayerGraph
+        Built when asked for, never cached.
+    joins : sequence of Join, optional
+        Default: a chain, the outputs of each layer being the inputs of the next. An empty sequence
+        says that nothing is known.
+    names : sequence of str, optional
+        Default: the names of the given graphs.
+    view : str, optional
+        The view that made the layers.
+
+    Raises
+    ------
+    ChainError
+        Default joins where the sizes of consecutive layers differ.
+
+    Examples
+    --------
+    >>> import nngraph as ng, numpy as np
+    >>> net = ng.NetworkGraph([np.ones((4, 3)), np.ones((2, 4))])
+    >>> len(net), net[1].n_in, len(net.joins)
+    (2, 4, 3)
+    """
+
+    layers: tuple[Any, ...]
+    joins: tuple[Join, ...] | None = None
+    _: KW_ONLY
+    names: tuple[str, ...] | None = None
+    view: str | None = None
+
+    def __post_init__(self) -> None:
+        layers = tuple(
+            layer if callable(layer) else as_layer_graph(layer) for layer in self.layers
+        )
+        if not layers:
+            raise ChainError("a network graph needs at least one layer")
+        fix = lambda key, value: object.__setattr__(self, key, value)  # noqa: E731
+        fix("layers", layers)
+        if self.names is None:
+            fix("names", tuple(layer.name for layer in self))
+        if len(self.names) != len(layers):
+            raise ChainError(f"{len(layers)} layers but {len(self.names)} names")
+        fix("names", tuple(self.names))
+        fix("joins", _chain(list(self)) if self.joins is None else tuple(self.joins))
+
+    def __getitem__(self, index: int | str) -> LayerGraph:
+        if isinstance(index, str):
+            if index not in self.names:
+                raise KeyError(f"no layer is named {index!r}; there are {list(self.names)}")
+            index = self.names.index(index)
+        layer = self.layers[index]
+        return layer() if callable(layer) else layer
+
+    def __iter__(self) -> Iterator[LayerGraph]:
+        return (self[i] for i in range(len(self)))
+
+    def __len__(self) -> int:
+        return len(self.layers)
+
+    def map(self, function: Callable[[LayerGraph], LayerGraph]) -> NetworkGraph:
+        """The network with `function` applied to each layer, when it is asked for."""
+        layers = tuple(_Mapped(function, layer) for layer in self.layers)
+        return replace(self, layers=layers)
+
+    def require_joins(self, purpose: str) -> tuple[Join, ...]:
+        """The joins, or a ChainError that says how to give them."""
+        if not self.joins:
+            raise ChainError(
+                f"{purpose} needs to know how the layers join; load the network with a chain "
+                "(nngraph.load(path, chain=[...])) or from a traced model"
+            )
+        return self.joins
+
+    def __repr__(self) -> str:
+        return f"<NetworkGraph: {len(self)} layers, {len(self.joins)} joins, view {self.view!r}>"
+
+
+@dataclass(frozen=True)
+class _Mapped:
+    function: Callable
+    layer: Any
+
+    def __call__(self) -> LayerGraph:
+        return self.function(self.layer() if callable(self.layer) else self.layer)
+
+
+def _chain(layers: Sequence[LayerGraph]) -> tuple[Join, ...]:
+    for k, (before, after) in enumerate(zip(layers, layers[1:], strict=False)):
+        if before.n_out != after.n_in:
+            raise ChainError(
+                f"layer {k} ({before.name!r}) has {before.n_out} outputs but layer {k + 1} "
+                f"({after.name!r}) has {after.n_in} inputs; pass joins= where they do not match "
+                "one to one"
+            )
+    sizes = [layers[0].n_in, *(layer.n_out for layer in layers)]
+    return tuple(Join(k - 1, k, identity_join(n)) for k, n in enumerate(sizes))
+
+
+def identity_join(n: int) -> csr_array:
+    """The join matrix of n vertices with themselves."""
+    return csr_array(
+        (np.ones(n, dtype=bool), np.arange(n), np.arange(n + 1)), shape=(n, n)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeValues:
+    """One float64 number per edge, in row-major edge order, with a report of how it was found.
+
+    Parameters
+    ----------
+    values : array_like, shape (n_edges,)
+    graph : LayerGraph
+        The layer whose edges they belong to.
+    report : mapping, optional
+        Method, bounds, residuals, counts.
+
+    Examples
+    --------
+    >>> import nngraph as ng, numpy as np
+    >>> g = ng.LayerGraph([[1.0, 0.0], [2.0, 3.0]])
+    >>> v = ng.EdgeValues([0.1, 0.2, 0.3], g)
+    >>> np.asarray(v).sum().round(3), v.tocsr().nnz
+    (np.float64(0.6), 3)
+    """
+
+    values: np.ndarray
+    graph: LayerGraph
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        values = np.array(self.values, dtype=np.float64)
+        if values.shape != (self.graph.n_edges,):
+            raise WeightError(
+                f"{self.graph.n_edges} edge values are needed, got shape {values.shape}"
+            )
+        values.flags.writeable = False
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "report", MappingProxyType(dict(self.report)))
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.array(self.values, dtype=dtype, copy=bool(copy) or None)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index):
+        return self.values[index]
+
+    def __iter__(self):
+        return iter(self.values)
+
+    def __reduce__(self):
+        return type(self), (self.values, self.graph, dict(self.report))
+
+    def tocsr(self) -> csr_array:
+        """The values as a ``csr_array`` of the graph's pattern (stored zeros kept)."""
+        pattern = self.graph.tocsr()
+        return csr_array((self.values, pattern.indices, pattern.indptr), shape=pattern.shape)
+
+    def to_pandas(self):
+        """A data frame with columns output, input, weight, value, one row per edge."""
+        from .tables import require
+
+        outputs, inputs = self.graph.edges()
+        columns = {
+            "output": outputs, "input": inputs, "weight": self.graph.data, "value": self.values
+        }
+        return require("pandas", "pandas").DataFrame(columns)
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return f"<EdgeValues of {self.graph!r}: no edges>"
+        low, mid, high = np.quantile(self.values, [0, 0.5, 1])
+        return (
+            f"<EdgeValues of {self.graph!r}: min {low:.4g}, median {mid:.4g}, max {high:.4g}>"
+        )
