@@ -1,0 +1,27 @@
+"""
+Look at a network
+=================
+
+Two lines give a table; one call gives a picture.
+"""
+
+import matplotlib.pyplot as plt
+
+import nngraph as ng
+
+demo = ng.datasets.digits_convnet()
+table = ng.analyze(demo.network)
+print(table)
+
+# %%
+# Singular values of each layer against the bound that its degrees set.
+
+ng.plotting.spectrum(demo.network)
+plt.show()
+
+# %%
+# Certified numbers for one layer: the interval holds the true singular value, and
+# ``index_certified`` says that it is the first, the second, ... and not some other one.
+
+graph = ng.magnitude(ng.to_graph(demo.network)[0])
+print(ng.singular_values(graph, k=2))
