@@ -23,17 +23,26 @@ from typing import Any
 _MODULES = {
     "_errors": (
         "ChainError ConvergenceError DisconnectedError FileChangedError FormatError GraphError "
-        "MaskError MissingExtraError NegativeWeightError UnsupportedOpError WeightError"
+        "MaskError MissingExtraError MissingFileError NegativeWeightError "
+        "UnsupportedOpError WeightError"
     ),
+    "bags": "from_tensors",
+    "chains": "wire",
+    "formats": "Format known_formats load save",
     "stored": "StoredArray",
     "network": "Coverage Layer Layout Network Node",
-    "graph": "EdgeValues Join LayerGraph NetworkGraph from_mask magnitude squared",
+    "edge_values": "EdgeValues",
+    "graph": "Join LayerGraph NetworkGraph from_mask magnitude squared",
+    "pruning": (
+        "Budget ERK ErdosRenyi Magnitude Masks Random Uniform methods prune register"
+    ),
     "tables": "Table",
+    "evaluation": "accuracy activations forward output_shapes stream_activations",
 }
 _SUBMODULES = ()
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 
-__all__ = sorted([*_HOME, *_SUBMODULES])  # noqa: PLE0605
+__all__ = sorted([*_HOME, *_SUBMODULES])
 
 
 def __getattr__(name: str) -> Any:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class GraphError(ValueError):
     """Base of every error that nngraph raises about its input."""
 
 
 class WeightError(GraphError):
-    """Weights that cannot be a graph: NaN, inf, wrong rank, zero-size or not real floating point."""
+    """Weights that cannot be a graph: NaN, inf, wrong rank, zero-size, not floating point."""
 
 
 class NegativeWeightError(GraphError):
@@ -33,6 +35,10 @@ class MaskError(GraphError):
 
 class FormatError(GraphError):
     """A file that cannot be read or written: unknown suffix, damaged, lying, unsafe or existing."""
+
+
+class MissingFileError(FormatError, FileNotFoundError):
+    """There is no such file; ``except FileNotFoundError`` catches it too."""
 
 
 class FileChangedError(FormatError):
@@ -60,3 +66,15 @@ class ConvergenceError(RuntimeError):
 
     def __reduce__(self):
         return type(self), (self.args[0], self.best)
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest known ones, and some of them all."""
+    import difflib
+
+    known = list(known)
+    near = difflib.get_close_matches(str(name), known, 3)
+    listed = ", ".join(map(repr, known[:12])) + (", ..." if len(known) > 12 else "")
+    return (f"; did you mean {' or '.join(map(repr, near))}?" if near else "") + (
+        f" There are {listed}" if known else " There are none"
+    )

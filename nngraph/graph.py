@@ -1,17 +1,25 @@
-"""LayerGraph and NetworkGraph: frozen weighted bipartite graphs, and the values on their edges."""
+"""LayerGraph and NetworkGraph: frozen weighted bipartite graphs of layers, and how they join."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, field, replace
-from types import MappingProxyType
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array, issparse
 
+from ._canonical import (
+    Complete,
+    as_weights,
+    check_rank,
+    freeze,
+    from_dense,
+    from_sparse,
+    full_csr,
+)
 from ._errors import ChainError, MaskError, NegativeWeightError, WeightError
-from .network import as_weights, check_finite
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +78,7 @@ class LayerGraph:
     def __post_init__(self) -> None:
         what = f"layer graph {self.name!r}" if self.name else "the layer graph"
         weights = self.weights
-        canonical = _from_sparse(weights, what) if issparse(weights) else _from_dense(weights, what)
+        canonical = from_sparse(weights, what) if issparse(weights) else from_dense(weights, what)
         object.__setattr__(self, "weights", canonical)
         if self.parameters is not None:
             parameters = np.array(self.parameters, dtype=np.int64)
@@ -132,7 +140,7 @@ class LayerGraph:
         """The edges as a ``csr_array``; for a complete layer an explicit one with all entries."""
         if self.is_sparse:
             return self.weights
-        return _full_csr(self.weights)
+        return full_csr(self.weights)
 
     def toarray(self) -> np.ndarray:
         """The weights as a dense array, 0 where there is no edge."""
@@ -152,7 +160,7 @@ class LayerGraph:
         if data.shape != (self.n_edges,):
             raise WeightError(f"{self.n_edges} edge weights are needed, got shape {data.shape}")
         if not self.is_sparse:
-            weights = _Complete(data.reshape(self.shape))
+            weights = Complete(data.reshape(self.shape))
         else:
             w = self.weights
             weights = csr_array((data, w.indices, w.indptr), shape=w.shape)
@@ -163,7 +171,7 @@ class LayerGraph:
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
-        _freeze(self.weights)
+        freeze(self.weights)
         if self.parameters is not None:
             self.parameters.flags.writeable = False
 
@@ -173,64 +181,6 @@ class LayerGraph:
             f"<LayerGraph{name}: {self.n_in} inputs, {self.n_out} outputs, "
             f"{self.n_edges} edges ({self.density:.3g})>"
         )
-
-
-@dataclass(frozen=True)
-class _Complete:
-    """A dense array all of whose entries are edges, zeros included."""
-
-    array: np.ndarray
-
-
-def _from_dense(weights, what: str):
-    complete = isinstance(weights, _Complete)
-    array = as_weights(weights.array if complete else weights, what)
-    _check_rank(array.shape, what)
-    if complete or np.count_nonzero(array) == array.size:
-        return array
-    return _freeze(csr_array(array))
-
-
-def _from_sparse(weights, what: str):
-    _check_rank(weights.shape, what)
-    if weights.dtype.kind != "f":
-        as_weights(weights.data[:0] if hasattr(weights, "data") else np.zeros(0, weights.dtype), what)
-    kept = np.float32 if weights.dtype.itemsize <= 4 else np.float64
-    csr = csr_array(weights, dtype=kept, copy=True)
-    csr.sum_duplicates()  # also sorts; keeps stored zeros
-    check_finite(csr.data, what)
-    if csr.nnz == csr.shape[0] * csr.shape[1]:
-        dense = csr.data.reshape(csr.shape)
-        dense.flags.writeable = False
-        return dense
-    return _freeze(csr)
-
-
-def _check_rank(shape, what: str) -> None:
-    if len(shape) != 2 or 0 in shape:
-        raise WeightError(
-            f"{what} has shape {tuple(shape)}; it needs two axes (n_out, n_in), neither of size zero"
-        )
-
-
-def _full_csr(array: np.ndarray) -> csr_array:
-    n_out, n_in = array.shape
-    indices = np.tile(np.arange(n_in, dtype=np.int32), n_out)
-    indptr = np.arange(n_out + 1, dtype=np.int64) * n_in
-    if indptr[-1] <= np.iinfo(np.int32).max:
-        indptr = indptr.astype(np.int32)
-    else:
-        indices = indices.astype(np.int64)
-    return _freeze(csr_array((array.reshape(-1), indices, indptr), shape=array.shape))
-
-
-def _freeze(weights):
-    parts = (weights,) if isinstance(weights, np.ndarray) else (
-        weights.data, weights.indices, weights.indptr
-    )
-    for part in parts:
-        part.flags.writeable = False
-    return weights
 
 
 def from_mask(weights, mask, name: str = "") -> LayerGraph:
@@ -270,8 +220,8 @@ def from_mask(weights, mask, name: str = "") -> LayerGraph:
             f"the mask must be bool of shape {weights.shape}, got {mask.dtype} of {mask.shape}"
         )
     if mask.ndim == 2 and mask.all():
-        return LayerGraph(_Complete(weights), name)
-    _check_rank(mask.shape, "the mask")
+        return LayerGraph(Complete(weights), name)
+    check_rank(mask.shape, "the mask")
     rows, columns = np.nonzero(mask)
     indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(mask)))])
     return LayerGraph(csr_array((weights[mask], columns, indptr), shape=mask.shape), name)
@@ -464,7 +414,7 @@ class _Mapped:
 
 
 def _chain(layers: Sequence[LayerGraph]) -> tuple[Join, ...]:
-    for k, (before, after) in enumerate(zip(layers, layers[1:], strict=False)):
+    for k, (before, after) in enumerate(pairwise(layers)):
         if before.n_out != after.n_in:
             raise ChainError(
                 f"layer {k} ({before.name!r}) has {before.n_out} outputs but layer {k + 1} "
@@ -480,77 +430,3 @@ def identity_join(n: int) -> csr_array:
     return csr_array(
         (np.ones(n, dtype=bool), np.arange(n), np.arange(n + 1)), shape=(n, n)
     )
-
-
-@dataclass(frozen=True, eq=False)
-class EdgeValues:
-    """One float64 number per edge, in row-major edge order, with a report of how it was found.
-
-    Parameters
-    ----------
-    values : array_like, shape (n_edges,)
-    graph : LayerGraph
-        The layer whose edges they belong to.
-    report : mapping, optional
-        Method, bounds, residuals, counts.
-
-    Examples
-    --------
-    >>> import nngraph as ng, numpy as np
-    >>> g = ng.LayerGraph([[1.0, 0.0], [2.0, 3.0]])
-    >>> v = ng.EdgeValues([0.1, 0.2, 0.3], g)
-    >>> np.asarray(v).sum().round(3), v.tocsr().nnz
-    (np.float64(0.6), 3)
-    """
-
-    values: np.ndarray
-    graph: LayerGraph
-    report: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        values = np.array(self.values, dtype=np.float64)
-        if values.shape != (self.graph.n_edges,):
-            raise WeightError(
-                f"{self.graph.n_edges} edge values are needed, got shape {values.shape}"
-            )
-        values.flags.writeable = False
-        object.__setattr__(self, "values", values)
-        object.__setattr__(self, "report", MappingProxyType(dict(self.report)))
-
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        return np.array(self.values, dtype=dtype, copy=bool(copy) or None)
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, index):
-        return self.values[index]
-
-    def __iter__(self):
-        return iter(self.values)
-
-    def __reduce__(self):
-        return type(self), (self.values, self.graph, dict(self.report))
-
-    def tocsr(self) -> csr_array:
-        """The values as a ``csr_array`` of the graph's pattern (stored zeros kept)."""
-        pattern = self.graph.tocsr()
-        return csr_array((self.values, pattern.indices, pattern.indptr), shape=pattern.shape)
-
-    def to_pandas(self):
-        """A data frame with columns output, input, weight, value, one row per edge."""
-        from .tables import require
-
-        outputs, inputs = self.graph.edges()
-        columns = {
-            "output": outputs, "input": inputs, "weight": self.graph.data, "value": self.values
-        }
-        return require("pandas", "pandas").DataFrame(columns)
-
-    def __repr__(self) -> str:
-        if not len(self):
-            return f"<EdgeValues of {self.graph!r}: no edges>"
-        low, mid, high = np.quantile(self.values, [0, 0.5, 1])
-        return (
-            f"<EdgeValues of {self.graph!r}: min {low:.4g}, median {mid:.4g}, max {high:.4g}>"
-        )

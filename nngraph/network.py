@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ._canonical import as_weights, check_mask, check_weight_type
 from ._errors import ChainError, MaskError, WeightError
 from .stored import StoredArray
 
@@ -145,7 +146,8 @@ class Layer:
     groups : int
         Number of groups; inputs and outputs are cut into as many equal parts.
     transposed : bool
-        A transposed convolution: tap t carries input q to output ``q * stride - low + t * dilation``.
+        A transposed convolution: tap t carries input q to output
+        ``q * stride - low + t * dilation``.
     output_padding : int or tuple of int
         Rows added at the high end of a transposed layer's output.
     path : str, optional
@@ -185,7 +187,7 @@ class Layer:
         fix("layout", layout)
         fix("path", self.name if self.path is None else self.path)
         fix("source_dtype", str(self.source_dtype or self.weight.dtype))
-        _check_weight_type(self.name, self.weight.dtype, self.shape)
+        check_weight_type(self.name, self.weight.dtype, self.shape)
         dims = len(self.shape) - 2
         fix("kind", self.kind or ("conv" if dims else "linear"))
         if self.kind not in KINDS:
@@ -242,73 +244,14 @@ class Layer:
         """
         lazy = isinstance(self.weight, StoredArray)
         array = self.layout.to_canonical(self.weight.read()) if lazy else self.weight
-        return as_weights(array, f"layer {self.name!r}")
+        weights = as_weights(array, f"layer {self.name!r}")
+        if lazy:
+            self.weight.check_unchanged()  # a mapped file is only read while it is checked
+        return weights
 
     def with_mask(self, mask) -> Layer:
         """The same layer with another mask (None: all parameters)."""
         return replace(self, mask=mask)
-
-
-def check_mask(name: str, mask, shape) -> np.ndarray:
-    """`mask` as a read-only bool array of `shape`."""
-    mask = np.asarray(mask)
-    if mask.dtype != bool or mask.shape != tuple(shape):
-        raise MaskError(
-            f"the mask of layer {name!r} must be bool of shape {tuple(shape)}, "
-            f"got {mask.dtype} of shape {mask.shape}"
-        )
-    if mask.flags.writeable:
-        mask = mask.copy()
-        mask.flags.writeable = False
-    return mask
-
-
-def _check_weight_type(name: str, dtype, shape) -> None:
-    if str(dtype) != "bfloat16" and np.dtype(dtype).kind != "f":
-        raise WeightError(
-            f"layer {name!r} holds {dtype} numbers; weights are real floating point "
-            "(convert them with .astype(float) if these are weights)"
-        )
-    if len(shape) < 2 or 0 in shape:
-        raise WeightError(
-            f"layer {name!r} has shape {tuple(shape)}; a layer needs at least two axes "
-            "(outputs, inputs, then the kernel) and no axis of size zero"
-        )
-
-
-def as_weights(array, what: str) -> np.ndarray:
-    """A read-only, finite, floating-point version of `array`; copied only where it must be.
-
-    Anything that carries a dtype must be floating point; Python lists of numbers are taken as floats.
-    """
-    if not hasattr(array, "dtype"):
-        try:
-            array = np.array(array, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise WeightError(f"{what} is no rectangular array of numbers: {error}") from None
-    array = np.asarray(array)
-    if array.dtype.kind != "f":
-        raise WeightError(
-            f"{what} holds {array.dtype} numbers; weights are real floating point: pass "
-            "weights.astype(float), or for a mask nngraph.from_mask(weights, mask)"
-        )
-    kept = array.astype(np.float32 if array.dtype.itemsize <= 4 else np.float64, copy=False)
-    check_finite(kept, what)
-    if kept.flags.writeable:
-        kept = kept.copy() if kept is array else kept
-        kept.flags.writeable = False
-    return kept
-
-
-def check_finite(array: np.ndarray, what: str) -> None:
-    """Raise WeightError, with a count, where `array` holds NaN or infinity."""
-    # A sum is finite only if every term is, and needs no temporary as large as the array.
-    with np.errstate(over="ignore", invalid="ignore"):
-        if np.isfinite(array.sum(dtype=np.float64)):
-            return
-    bad = int(np.count_nonzero(~np.isfinite(array)))
-    if bad:
-        raise WeightError(f"{what} holds {bad} NaN or infinite weights; remove or replace them")
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ from ._errors import FormatError
 from .tables import atomic_path, require
 
 SPILL_BYTES = 1_000_000  # arrays from this size on go to workers as memory-mapped files
-WINDOW = 16  # tasks in flight: enough for the machines at hand, few enough not to queue without limit
+WINDOW = 16  # tasks in flight: enough to keep workers busy, too few to fill a memory
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -12,13 +13,49 @@ import numpy as np
 
 from ._errors import FileChangedError, FormatError
 
-# Types of 16 or 8 bits that NumPy lacks, by the name that checkpoints use, with the raw bits behind.
-_RAW = {"bfloat16": np.uint16}
+# Types that NumPy lacks, by the name that checkpoints use, with the raw bits behind.
+RAW_TYPES = {"bfloat16": np.uint16, "float8_e4m3fn": np.uint8, "float8_e5m2": np.uint8}
 
 
-def widen_bfloat16(bits):
-    """float32 values of bfloat16 numbers given as raw uint16 bits, exactly."""
-    return (np.asarray(bits).astype(np.uint32) << 16).view(np.float32)
+def widen(bits, dtype: str) -> np.ndarray:
+    """float32 values, exact, of numbers of a type in ``RAW_TYPES`` given as raw bits.
+
+    Parameters
+    ----------
+    bits : ndarray of uint16 or uint8
+    dtype : {"bfloat16", "float8_e4m3fn", "float8_e5m2"}
+        The 8-bit types are those of Micikevicius et al. (2022), arXiv:2209.05433: E5M2 with
+        infinities as in IEEE 754, E4M3 without, so that only the two codes of all ones are NaN.
+
+    Returns
+    -------
+    ndarray of float32
+    """
+    bits = np.asarray(bits)
+    if dtype == "bfloat16":
+        return (bits.astype(np.uint32) << 16).view(np.float32)
+    if dtype == "float8_e5m2":
+        return (bits.astype(np.uint16) << 8).view(np.float16).astype(np.float32)
+    return _E4M3[bits]
+
+
+def _e4m3_values() -> np.ndarray:
+    """The 256 values of float8_e4m3fn: sign, 4 bits of exponent (bias 7), 3 of mantissa."""
+    code = np.arange(128)
+    exponent, mantissa = code >> 3, code & 7
+    normal = np.ldexp(8.0 + mantissa, exponent - 10)
+    positive = np.where(exponent > 0, normal, np.ldexp(1.0 * mantissa, -9))
+    positive[127] = np.nan
+    return np.concatenate([positive, -positive]).astype(np.float32)
+
+
+_E4M3 = _e4m3_values()
+
+# What a damaged or lying zip member may raise; zipfile and zlib share no base class.
+ZIP_ERRORS = (
+    OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError,
+    zipfile.BadZipFile, zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -32,13 +69,15 @@ class StoredArray:
     shape : tuple of int
         The array's shape; known without reading.
     dtype : str
-        A NumPy type string (``"<f4"``), or ``"bfloat16"``.
+        A NumPy type string (``"<f4"``), or a key of ``RAW_TYPES`` (``"bfloat16"``).
     offset : int, optional
-        Where its bytes begin (C order), for arrays that can be mapped.
+        Where its bytes begin, for arrays that can be mapped.
     member : str, optional
         The member of a zip archive (``.npz``) that holds it as ``.npy``; `offset` is not used then.
     file_size, mtime_ns : int
         The file's size and time when it was opened; reading a file that changed since then raises.
+    order : {"C", "F"}, optional
+        Whether the last axis runs fastest in the file, or the first.
 
     See Also
     --------
@@ -52,9 +91,10 @@ class StoredArray:
     member: str | None = None
     file_size: int = -1
     mtime_ns: int = -1
+    order: str = "C"
 
     @classmethod
-    def at(cls, path, shape, dtype, *, offset=0, member=None) -> StoredArray:
+    def at(cls, path, shape, dtype, *, offset=0, member=None, order="C") -> StoredArray:
         """The array at `path`, with the file's present size and time recorded."""
         stat = os.stat(path)
         return cls(
@@ -65,6 +105,7 @@ class StoredArray:
             member,
             stat.st_size,
             stat.st_mtime_ns,
+            order,
         )
 
     @property
@@ -75,32 +116,52 @@ class StoredArray:
     def read(self) -> np.ndarray:
         """The array, read-only: memory-mapped where the file allows it, else a fresh copy.
 
+        A copy is made of members of a compressed archive, of types that NumPy lacks (which become
+        float32), and of arrays that begin at an address that their type does not allow.
+
         Raises
         ------
         FileChangedError
             The file is gone, or its size or time is not what it was when it was opened.
+        FormatError
+            The bytes cannot be read as this array.
         """
-        self._check_unchanged()
-        array = self._read_member() if self.member is not None else self._map()
-        self._check_unchanged()
+        array = self.bits()
+        if self.dtype in RAW_TYPES:
+            array = widen(array, self.dtype)
+        elif not array.flags.aligned:
+            array = np.array(array)  # in the same order
         array.flags.writeable = False
         return array
 
-    def _map(self) -> np.ndarray:
-        raw = _RAW.get(self.dtype)
-        mapped = np.memmap(
-            self.path, np.dtype(raw or self.dtype), "r", self.offset, self.shape
-        ) if self.size else np.zeros(self.shape, raw or self.dtype)
-        return widen_bfloat16(mapped) if self.dtype == "bfloat16" else mapped
+    def bits(self) -> np.ndarray:
+        """The array as it is stored, read-only: raw bits for the types that NumPy lacks."""
+        self.check_unchanged()
+        array = self._map() if self.member is None else self._read_member()
+        self.check_unchanged()
+        array.flags.writeable = False
+        return array
 
-    def _read_member(self) -> np.ndarray:
-        try:
-            with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as stream:
-                return np.lib.format.read_array(stream, allow_pickle=False)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise FormatError(f"cannot read {self.member!r} of {self.path!r}: {error}") from error
+    def masked(self, mask) -> np.ndarray:
+        """The entries in the file's order, +0 where `mask` is False and bit for bit the same else.
 
-    def _check_unchanged(self) -> None:
+        Parameters
+        ----------
+        mask : ndarray of bool
+            Of the array's shape.
+
+        Returns
+        -------
+        ndarray, shape (size,)
+            Of the stored type; what an adapter writes in place of the old entries.
+        """
+        array = np.array(self.bits(), order=self.order, subok=False)
+        self.check_unchanged()
+        array[~np.asarray(mask)] = 0
+        return array.reshape(-1, order=self.order)
+
+    def check_unchanged(self) -> None:
+        """Raise FileChangedError unless the file has the size and time it was opened with."""
         try:
             stat = os.stat(self.path)
         except OSError as error:
@@ -109,3 +170,19 @@ class StoredArray:
             ) from error
         if (stat.st_size, stat.st_mtime_ns) != (self.file_size, self.mtime_ns):
             raise FileChangedError(f"{self.path!r} changed after it was opened; load it again")
+
+    def _map(self) -> np.ndarray:
+        dtype = np.dtype(RAW_TYPES.get(self.dtype, self.dtype))
+        if not self.size:
+            return np.zeros(self.shape, dtype)  # an empty span cannot be mapped
+        try:
+            return np.memmap(self.path, dtype, "r", self.offset, self.shape, self.order)
+        except (OSError, ValueError) as error:
+            raise FormatError(f"cannot map an array of {self.path!r}: {error}") from error
+
+    def _read_member(self) -> np.ndarray:
+        try:
+            with zipfile.ZipFile(self.path) as archive, archive.open(self.member) as stream:
+                return np.lib.format.read_array(stream, allow_pickle=False)
+        except ZIP_ERRORS as error:
+            raise FormatError(f"cannot read {self.member!r} of {self.path!r}: {error}") from error

@@ -7,6 +7,7 @@ import html
 import importlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,30 +39,55 @@ def require(module: str, extra: str):
 
 
 @contextmanager
-def atomic_path(out, *, overwrite: bool = False) -> Iterator[Path]:
+def atomic_path(out, *, overwrite: bool = False, folder: bool = False) -> Iterator[Path]:
     """A temporary path beside `out` that becomes `out` on success and vanishes on any error.
+
+    With `folder`, the temporary path is an empty folder instead of an empty file.
 
     Raises
     ------
     FormatError
-        `out` exists and `overwrite` is False, or its folder does not exist.
+        `out` exists and `overwrite` is False, its folder does not exist, or the system refuses to
+        write (a full disk, a missing right); then `out` is as it was.
     """
     out = Path(out)
     if out.exists() and not overwrite:
         raise FormatError(f"{str(out)!r} exists; choose another name or remove it first")
     if not out.parent.is_dir():
         raise FormatError(f"the folder {str(out.parent)!r} does not exist; make it first")
-    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.stem}-", suffix=out.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = None
     try:
+        temporary = _temporary_beside(out, folder)
         yield temporary
         umask = os.umask(0)
         os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes it private; a result is not
+        # mkstemp and mkdtemp make it private; a result is not
+        temporary.chmod((0o777 if folder else 0o666) & ~umask)
+        if out.exists() and not overwrite:
+            raise FormatError(f"{str(out)!r} was made meanwhile; choose another name")
         os.replace(temporary, out)
+    except OSError as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(
+            f"cannot write {str(out)!r}: {error}; nothing was changed. Free some space or choose "
+            "another folder"
+        ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            if folder:
+                shutil.rmtree(temporary, ignore_errors=True)
+            else:
+                temporary.unlink(missing_ok=True)
+
+
+def _temporary_beside(out: Path, folder: bool) -> Path:
+    options = {"dir": out.parent, "prefix": f".{out.stem}-", "suffix": out.suffix}
+    if folder:
+        return Path(tempfile.mkdtemp(**options))
+    handle, name = tempfile.mkstemp(**options)
+    os.close(handle)
+    return Path(name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +118,8 @@ class Table:
     def __post_init__(self) -> None:
         columns = {name: tuple(_plain(v) for v in col) for name, col in self.columns.items()}
         if len({len(column) for column in columns.values()}) > 1:
-            raise ValueError(f"columns differ in length: { {k: len(v) for k, v in columns.items()} }")
+            lengths = {name: len(column) for name, column in columns.items()}
+            raise ValueError(f"columns differ in length: {lengths}")
         object.__setattr__(self, "columns", MappingProxyType(columns))
         object.__setattr__(self, "notes", tuple(self.notes))
 

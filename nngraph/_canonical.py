@@ -1,0 +1,134 @@
+"""Arrays as every graph and layer holds them: floating point, finite, read-only, canonical."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from ._errors import MaskError, WeightError
+from .stored import RAW_TYPES
+
+
+def check_mask(name: str, mask, shape) -> np.ndarray:
+    """`mask` as a read-only bool array of `shape`."""
+    mask = np.asarray(mask)
+    if mask.dtype != bool or mask.shape != tuple(shape):
+        raise MaskError(
+            f"the mask of layer {name!r} must be bool of shape {tuple(shape)}, "
+            f"got {mask.dtype} of shape {mask.shape}"
+        )
+    if mask.flags.writeable:
+        mask = mask.copy()
+        mask.flags.writeable = False
+    return mask
+
+
+def check_weight_type(name: str, dtype, shape) -> None:
+    if str(dtype) not in RAW_TYPES and np.dtype(dtype).kind != "f":
+        raise WeightError(
+            f"layer {name!r} holds {dtype} numbers; weights are real floating point "
+            "(convert them with .astype(float) if these are weights)"
+        )
+    if len(shape) < 2 or 0 in shape:
+        raise WeightError(
+            f"layer {name!r} has shape {tuple(shape)}; a layer needs at least two axes "
+            "(outputs, inputs, then the kernel) and no axis of size zero"
+        )
+
+
+def as_weights(array, what: str) -> np.ndarray:
+    """A read-only, finite, floating-point version of `array`; copied only where it must be.
+
+    What carries a dtype must be floating point; Python lists of numbers are taken as floats.
+    """
+    if not hasattr(array, "dtype"):
+        try:
+            array = np.array(array, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise WeightError(f"{what} is no rectangular array of numbers: {error}") from None
+    array = np.asarray(array)
+    if str(array.dtype) in RAW_TYPES:  # the extension types of ml_dtypes, as JAX has them
+        array = array.astype(np.float32)
+    if array.dtype.kind != "f":
+        raise WeightError(
+            f"{what} holds {array.dtype} numbers; weights are real floating point: pass "
+            "weights.astype(float), or for a mask nngraph.from_mask(weights, mask)"
+        )
+    kept = array.astype(np.float32 if array.dtype.itemsize <= 4 else np.float64, copy=False)
+    check_finite(kept, what)
+    if kept.flags.writeable:
+        kept = kept.copy() if kept is array else kept
+        kept.flags.writeable = False
+    return kept
+
+
+def check_finite(array: np.ndarray, what: str) -> None:
+    """Raise WeightError, with a count, where `array` holds NaN or infinity."""
+    # A sum is finite only if every term is, and needs no temporary as large as the array.
+    with np.errstate(over="ignore", invalid="ignore"):
+        if np.isfinite(array.sum(dtype=np.float64)):
+            return
+    bad = int(np.count_nonzero(~np.isfinite(array)))
+    if bad:
+        raise WeightError(f"{what} holds {bad} NaN or infinite weights; remove or replace them")
+
+
+@dataclass(frozen=True)
+class Complete:
+    """A dense array all of whose entries are edges, zeros included."""
+
+    array: np.ndarray
+
+
+def from_dense(weights, what: str):
+    complete = isinstance(weights, Complete)
+    array = as_weights(weights.array if complete else weights, what)
+    check_rank(array.shape, what)
+    if complete or np.count_nonzero(array) == array.size:
+        return array
+    return freeze(csr_array(array))
+
+
+def from_sparse(weights, what: str):
+    check_rank(weights.shape, what)
+    if weights.dtype.kind != "f":
+        as_weights(np.zeros(0, weights.dtype), what)
+    kept = np.float32 if weights.dtype.itemsize <= 4 else np.float64
+    csr = csr_array(weights, dtype=kept, copy=True)
+    csr.sum_duplicates()  # also sorts; keeps stored zeros
+    check_finite(csr.data, what)
+    if csr.nnz == csr.shape[0] * csr.shape[1]:
+        dense = csr.data.reshape(csr.shape)
+        dense.flags.writeable = False
+        return dense
+    return freeze(csr)
+
+
+def check_rank(shape, what: str) -> None:
+    if len(shape) != 2 or 0 in shape:
+        raise WeightError(
+            f"{what} has shape {tuple(shape)}; two axes (n_out, n_in) are needed, neither of size "
+            "zero"
+        )
+
+
+def full_csr(array: np.ndarray) -> csr_array:
+    n_out, n_in = array.shape
+    indices = np.tile(np.arange(n_in, dtype=np.int32), n_out)
+    indptr = np.arange(n_out + 1, dtype=np.int64) * n_in
+    if indptr[-1] <= np.iinfo(np.int32).max:
+        indptr = indptr.astype(np.int32)
+    else:
+        indices = indices.astype(np.int64)
+    return freeze(csr_array((array.reshape(-1), indices, indptr), shape=array.shape))
+
+
+def freeze(weights):
+    parts = (weights,) if isinstance(weights, np.ndarray) else (
+        weights.data, weights.indices, weights.indptr
+    )
+    for part in parts:
+        part.flags.writeable = False
+    return weights

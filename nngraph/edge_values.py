@@ -1,0 +1,89 @@
+"""EdgeValues: one number per edge of a layer graph, with a report of how it was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from ._errors import WeightError
+from .tables import require
+
+if TYPE_CHECKING:
+    from .graph import LayerGraph
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeValues:
+    """One float64 number per edge, in row-major edge order, with a report of how it was found.
+
+    Parameters
+    ----------
+    values : array_like, shape (n_edges,)
+    graph : LayerGraph
+        The layer whose edges they belong to.
+    report : mapping, optional
+        Method, bounds, residuals, counts.
+
+    Examples
+    --------
+    >>> import nngraph as ng, numpy as np
+    >>> g = ng.LayerGraph([[1.0, 0.0], [2.0, 3.0]])
+    >>> v = ng.EdgeValues([0.1, 0.2, 0.3], g)
+    >>> np.asarray(v).sum().round(3), v.tocsr().nnz
+    (np.float64(0.6), 3)
+    """
+
+    values: np.ndarray
+    graph: LayerGraph
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        values = np.array(self.values, dtype=np.float64)
+        if values.shape != (self.graph.n_edges,):
+            raise WeightError(
+                f"{self.graph.n_edges} edge values are needed, got shape {values.shape}"
+            )
+        values.flags.writeable = False
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "report", MappingProxyType(dict(self.report)))
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.array(self.values, dtype=dtype, copy=bool(copy) or None)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index):
+        return self.values[index]
+
+    def __iter__(self):
+        return iter(self.values)
+
+    def __reduce__(self):
+        return type(self), (self.values, self.graph, dict(self.report))
+
+    def tocsr(self) -> csr_array:
+        """The values as a ``csr_array`` of the graph's pattern (stored zeros kept)."""
+        pattern = self.graph.tocsr()
+        return csr_array((self.values, pattern.indices, pattern.indptr), shape=pattern.shape)
+
+    def to_pandas(self):
+        """A data frame with columns output, input, weight, value, one row per edge."""
+        outputs, inputs = self.graph.edges()
+        columns = {
+            "output": outputs, "input": inputs, "weight": self.graph.data, "value": self.values
+        }
+        return require("pandas", "pandas").DataFrame(columns)
+
+    def __repr__(self) -> str:
+        if not len(self):
+            return f"<EdgeValues of {self.graph!r}: no edges>"
+        low, mid, high = np.quantile(self.values, [0, 0.5, 1])
+        return (
+            f"<EdgeValues of {self.graph!r}: min {low:.4g}, median {mid:.4g}, max {high:.4g}>"
+        )

@@ -1,0 +1,82 @@
+"""Bags of weights: what becomes a layer, what is skipped and why."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+import nngraph as ng
+
+REASONS = [
+    (np.zeros(3), "1 axis"),
+    (np.float32(1), "0 axes"),
+    (np.zeros((2, 3), int), "int64"),
+    (np.zeros((2, 3), bool), "bool"),
+    (np.zeros((2, 3), complex), "complex128"),
+    (np.zeros((2, 0)), "zero-size"),
+    (np.zeros((1,) * 6), "6 axes"),
+    (np.array([["a", "b"]]), "no floating-point numbers"),
+]
+
+
+@pytest.mark.parametrize(("tensor", "reason"), REASONS)
+def test_what_is_no_layer_is_skipped_with_a_reason(tensor, reason):
+    net = ng.from_tensors({"fc.weight": np.ones((2, 3)), "other": tensor})
+    assert net.names == ("fc",)
+    [(path, size, why)] = net.coverage.skipped
+    assert (path, size) == ("other", np.asarray(tensor).size)
+    assert reason in why
+    assert net.coverage.total == 6 + np.asarray(tensor).size
+    assert list(net.tensors) == ["fc.weight", "other"]
+    with pytest.raises(ng.WeightError, match="holds no layer"):
+        ng.from_tensors({"other": tensor})
+
+
+@pytest.mark.parametrize("axes", [2, 3, 4, 5])
+def test_tensors_of_two_to_five_axes_are_layers(axes):
+    shape = (4, 3, 2, 2, 2)[:axes]
+    [layer] = ng.from_tensors({"a.weight": np.ones(shape, np.float16)})
+    assert (layer.name, layer.path, layer.shape) == ("a", "a.weight", shape)
+    assert layer.source_dtype == "float16"
+    assert layer.array().dtype == np.float32
+
+
+def test_names_stay_unique_and_in_order():
+    w = np.ones((2, 2))
+    net = ng.from_tensors({"b.weight": w, "a": w, "a.weight": w, "weight": w, ".weight": w})
+    assert net.names == ("b", "a", "a.weight", "weight", ".weight")
+    assert [layer.path for layer in net] == ["b.weight", "a", "a.weight", "weight", ".weight"]
+
+
+def test_objects_and_odd_names_are_refused():
+    with pytest.raises(ng.WeightError, match="'bad' holds Python objects"):
+        ng.from_tensors({"bad": np.array([[{}, {}]], dtype=object)})
+    with pytest.raises(ng.WeightError, match="'bad' is no array"):
+        ng.from_tensors({"bad": [[1.0], [2.0, 3.0]]})
+    with pytest.raises(ng.WeightError, match="must be strings"):
+        ng.from_tensors({1: np.ones((2, 2))})
+    with pytest.raises(ng.WeightError, match="of 0 tensors"):
+        ng.from_tensors({}, source="x.npz")
+
+
+def test_nan_is_found_when_a_layer_is_read():
+    net = ng.from_tensors({"fc.weight": np.full((2, 2), np.nan)})
+    with pytest.raises(ng.WeightError, match="'fc' holds 4 NaN"):
+        net["fc"].array()
+
+
+def test_types_that_numpy_lacks_are_read_exactly():
+    extension = pytest.importorskip("ml_dtypes")
+    values = np.array([[1.5, -2.0]], extension.bfloat16)
+    [layer] = ng.from_tensors({"fc.weight": values})
+    np.testing.assert_array_equal(layer.array(), [[1.5, -2.0]])
+
+
+def test_a_bag_has_no_wiring_and_says_how_to_give_one():
+    net = ng.from_tensors({"fc.weight": np.ones((2, 2))}, source="x.npz")
+    assert net.wiring is None
+    with pytest.raises(ng.ChainError, match=r"x\.npz holds weights only; name a chain"):
+        net.require_wiring("forward")
+    assert pickle.loads(pickle.dumps(net)).names == ("fc",)  # noqa: S301
