@@ -3,7 +3,7 @@
     python benchmarks/train_digits.py [--out nngraph/data]
 
 Needs the extras ``bench`` and ``torch``; takes about a minute on one core. On the same version of
-torch it writes the same bits again. Writes ``digits.npz`` (the held-out images as uint8 from 0 to 16,
+torch it writes the same bits again. Writes ``digits.npz`` (the held-out images as uint8, 0 to 16,
 and their labels), and for each network its weights as ``.npz`` and its chain as ``.json``.
 """
 

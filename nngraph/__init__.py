@@ -28,6 +28,7 @@ _MODULES = {
     ),
     "bags": "from_tensors",
     "chains": "wire",
+    "citations": "cite",
     "formats": "Format known_formats load save",
     "stored": "StoredArray",
     "network": "Coverage Layer Layout Network Node",
@@ -39,7 +40,7 @@ _MODULES = {
     "tables": "Table",
     "evaluation": "accuracy activations forward output_shapes stream_activations",
 }
-_SUBMODULES = ()
+_SUBMODULES = ("datasets", "plotting")
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = sorted([*_HOME, *_SUBMODULES])

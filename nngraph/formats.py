@@ -13,6 +13,7 @@ The object is a :class:`Format`.
 from __future__ import annotations
 
 import importlib.metadata
+import importlib.util
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -31,6 +32,11 @@ _FOLDER = "folder"
 
 class Format(Protocol):
     """What an entry point of the group ``nngraph.formats`` names.
+
+    Three more members are optional: ``requires``, a module that must be installed and what to
+    install for it, ``("onnx", "nngraph[onnx]")``; ``matches(path)``, False for files of the suffix
+    that another format may read; ``folder_of(out)``, the folder that a write makes anew (`out`
+    itself, or the folder around it), for formats that do not write a single file.
 
     Attributes
     ----------
@@ -51,8 +57,7 @@ class Format(Protocol):
 
         `masks` maps a parameter's path to a bool array in the source's layout; path and shape are
         checked already. `out` is a temporary path, which nngraph renames on success and removes on
-        any error. A format may also have ``folder_of(out)``: the folder that a write makes anew
-        (`out` itself, or the folder around it); without it, `out` is a single file.
+        any error.
         """
 
 
@@ -184,13 +189,14 @@ def known_formats() -> Table:
     """
     rows = []
     for entry in sorted(_entries(), key=lambda entry: entry.name):
+        row = {"suffix": entry.name, "format": None, "provider": entry.value, "problem": None}
         try:
-            name, problem = _import(entry).name, None
+            form = _import(entry)
+            row["format"] = form.name
+            _check_installed(form)
         except ImportError as error:
-            name, problem = None, str(error)
-        rows.append(
-            {"suffix": entry.name, "format": name, "provider": entry.value, "problem": problem}
-        )
+            row["problem"] = str(error)
+        rows.append(row)
     return Table.from_records(rows)
 
 
@@ -300,6 +306,7 @@ def _choose(path: Path, entries: list[importlib.metadata.EntryPoint]) -> Format:
     for entry in entries:
         form = _import(entry)
         if not hasattr(form, "matches") or form.matches(path):
+            _check_installed(form)
             return form
     raise FormatError(f"no known format reads {str(path)!r}")
 
@@ -311,3 +318,11 @@ def _import(entry: importlib.metadata.EntryPoint) -> Format:
         raise MissingExtraError(
             f"the format of {entry.name!r} ({entry.value}) cannot be imported: {error}"
         ) from error
+
+
+def _check_installed(form: Format) -> None:
+    module, install = getattr(form, "requires", (None, ""))
+    if module is not None and importlib.util.find_spec(module) is None:
+        raise MissingExtraError(
+            f"{form.name} files need {module}, which is not installed: pip install {install!r}"
+        )

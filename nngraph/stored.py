@@ -33,9 +33,9 @@ def widen(bits, dtype: str) -> np.ndarray:
     """
     bits = np.asarray(bits)
     if dtype == "bfloat16":
-        return (bits.astype(np.uint32) << 16).view(np.float32)
+        return np.left_shift(bits, 16, dtype=np.uint32).view(np.float32)
     if dtype == "float8_e5m2":
-        return (bits.astype(np.uint16) << 8).view(np.float16).astype(np.float32)
+        return np.left_shift(bits, 8, dtype=np.uint16).view(np.float16).astype(np.float32)
     return _E4M3[bits]
 
 

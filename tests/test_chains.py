@@ -224,7 +224,7 @@ def test_padding_widens_the_channels_and_slices_in_space_keep_them():
 
 
 @needs_data
-def test_resnet20_reaches_its_accuracy():
+def test_resnet20_reaches_its_accuracy(tmp_path):
     folder = Path(DATA)
     net = ng.load(folder / "resnet_cifar10/resnet20.npz", NETWORKS / "resnet20.json")
     with np.load(folder / "cifar10_subset/cifar10_test300.npz") as data:
@@ -234,7 +234,13 @@ def test_resnet20_reaches_its_accuracy():
         (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
     ))  # fmt: skip
     assert net.coverage.fraction == pytest.approx(0.98981, abs=1e-5)
-    assert ng.accuracy(net, (images - mean) / sd, labels) == 0.93
+    images = (images - mean) / sd
+    assert ng.accuracy(net, images, labels) == 0.93
+    masks = ng.prune(net, "magnitude", density=0.5)
+    ng.save(net, masks, tmp_path / "pruned.npz")
+    pruned = ng.load(tmp_path / "pruned.npz", NETWORKS / "resnet20.json")
+    assert ng.accuracy(pruned, images, labels) == ng.accuracy(net, images, labels, masks=masks)
+    assert ng.accuracy(pruned, images, labels) == pytest.approx(0.927, abs=4e-3)
 
 
 @needs_data

@@ -262,6 +262,18 @@ def test_a_format_that_cannot_be_imported_names_what_is_missing(tmp_path, monkey
     assert "a_package_that_is_not_there" in problem
 
 
+def test_a_package_that_a_format_requires(tmp_path, monkeypatch):
+    code = PARTY + "Text.requires = ('not_there', 'nngraph[odd]')\n"
+    install(tmp_path, monkeypatch, code, ".odd = party:FORMAT\n")
+    (tmp_path / "net.odd").write_bytes(b"x")
+    message = r"text files need not_there, .* pip install 'nngraph\[odd\]'"
+    with pytest.raises(ng.MissingExtraError, match=message):
+        ng.load(tmp_path / "net.odd")
+    [row] = [row for row in ng.known_formats() if row["suffix"] == ".odd"]
+    assert row["format"] == "text"
+    assert "not_there" in row["problem"]
+
+
 def test_several_formats_of_one_suffix_are_asked_which_matches(tmp_path, monkeypatch):
     chooser = PARTY + "Text.matches = lambda self, path: b'#mine' in path.read_bytes()\n"
     install(tmp_path, monkeypatch, chooser, ".npz = party:FORMAT\n")

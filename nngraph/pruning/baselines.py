@@ -35,6 +35,7 @@ class Magnitude:
     name: ClassVar[str] = "magnitude"
     needs: ClassVar[str] = "nothing"
     summary: ClassVar[str] = "largest |w|"
+    paper: ClassVar[str | None] = "han2015"
 
     def scores(self, network: Network, data) -> dict[str, np.ndarray]:
         """``|w|`` of every parameter, in the precision of the weights."""
@@ -118,6 +119,7 @@ class ErdosRenyi(Random):
     name: ClassVar[str] = "erdos_renyi"
     summary: ClassVar[str] = "random, density as (n_out + n_in) / (n_out n_in)"
     allocation: ClassVar[str | None] = "erdos_renyi"
+    paper: ClassVar[str | None] = "mocanu2018"
 
 
 @register
@@ -142,6 +144,7 @@ class ERK(Random):
     name: ClassVar[str] = "erk"
     summary: ClassVar[str] = "random, density as sum over product of dimensions, kernel included"
     allocation: ClassVar[str | None] = "erk"
+    paper: ClassVar[str | None] = "evci2020"
 
 
 def _draw(stream: np.random.Generator, shape: tuple[int, ...], pattern: str | None) -> np.ndarray:

@@ -42,8 +42,9 @@ class Budget:
         * ``"rows"``: whole outputs, ``weights[i]``, or nothing of them.
         * ``"columns"``: whole inputs, ``weights[:, j]``.
 
-        Rows and columns are ordered by the mean of their scores, and as many of the best are kept
-        as fit into the count, so that there may be fewer parameters than asked for, never more.
+        Rows and columns are ordered by the mean of their scores. As many of the best as fit into
+        the count are kept (under an allocation: in turn, each layer's share rounded to whole ones),
+        so that there may be fewer parameters than asked for, by less than the next row, never more.
 
     Raises
     ------

@@ -177,6 +177,16 @@ class Masks(Mapping):
         -----
         Members: ``header``, the bytes of a JSON text (format, version, and the layers' names and
         shapes), and ``bits``, each layer's ``numpy.packbits`` one after the other, not compressed.
+
+        Examples
+        --------
+        >>> import nngraph as ng, tempfile, pathlib
+        >>> masks = ng.Masks({"fc": np.eye(3, dtype=bool)})
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "masks.npz")
+        ...     masks.save(path)
+        ...     ng.Masks.load(path) == masks
+        True
         """
         from .maskfile import write
 
@@ -198,6 +208,10 @@ class Masks(Mapping):
         ------
         FormatError
             No such file, or one that is no masks file, of another version, or damaged.
+
+        Examples
+        --------
+        See :meth:`save`.
         """
         from .maskfile import read
 

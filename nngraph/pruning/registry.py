@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Any, ClassVar, Literal, Protocol
 
-from .._errors import MaskError
+from .._errors import MaskError, did_you_mean
 from ..tables import Table
 
 NEEDS = {
@@ -45,7 +44,7 @@ class PruningMethod(Protocol):
     summary : str
         One line.
     paper : str, optional
-        Name under which :func:`nngraph.cite` knows the paper.
+        The paper's key in the bibliography of :func:`nngraph.cite`.
     allocation : str, optional
         The method's own allocation over layers: then the budget ``"global"`` stands for it, and any
         other allocation is refused.
@@ -118,7 +117,7 @@ def methods() -> Table:
     Returns
     -------
     Table
-        Columns name, needs, summary, paper (for :func:`nngraph.cite`).
+        Columns name, needs, summary, and paper: a key that :func:`nngraph.cite` knows.
 
     Examples
     --------
@@ -159,11 +158,8 @@ def resolve(method) -> PruningMethod:
     """
     if isinstance(method, str):
         if method not in _METHODS:
-            close = get_close_matches(method, _METHODS, 1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise MaskError(
-                f"no pruning method is named {method!r}{hint} Known: {', '.join(sorted(_METHODS))}"
-            )
+            hint = did_you_mean(method, sorted(_METHODS))
+            raise MaskError(f"no pruning method is named {method!r}{hint}")
         return _METHODS[method]()
     _check_method(method, repr(method))
     return method() if isinstance(method, type) else method

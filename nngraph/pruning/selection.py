@@ -35,9 +35,10 @@ def select(
         unit = _Units(values, stream, budget.pattern) if structured else _Entries(values, stream)
         layers.append(unit)
     plan = _Plan(layers, list(shapes), density, budget)
-    if shares is None:
-        join = _best_units if structured else _best_entries
-        kept = join(layers, plan.total(), plan.minima, last)
+    if structured:
+        kept = _first_units(layers, shares, plan.total(shares), plan.minima, last)
+    elif shares is None:
+        kept = _best_entries(layers, plan.total(shares), plan.minima, last)
     else:
         counts = plan.counts(shares)
         kept = [layer.best(int(n)) for layer, n in zip(layers, counts, strict=True)]
@@ -46,7 +47,10 @@ def select(
 
 def _clean(name: str, values) -> np.ndarray:
     """The scores of one layer as floating-point numbers without NaN; float32 stays float32."""
-    array = np.asarray(values)
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise MaskError(f"the scores of layer {name!r} are no rectangular array: {error}") from None
     if array.dtype.kind in "iub":
         array = array.astype(np.float64)
     if array.dtype.kind != "f":
@@ -87,9 +91,14 @@ class _Plan:
                 )
         self.minima = [layer.at_least(budget.minimum) for layer in layers]
 
-    def total(self, room: int | None = None) -> int:
+    def total(self, shares: list[Fraction] | None) -> int:
         """The number kept in all, checked against what there is."""
-        room = sum(self.capacities) if room is None else room
+        if self.density is None and self.budget.densities is not None:
+            return int(self._given(shares).sum())
+        room = sum(self.capacities)
+        if shares is not None:  # a layer without a share has room for its minimum only
+            per_layer = zip(shares, self.capacities, self.minima, strict=True)
+            room = sum(capacity if share else least for share, capacity, least in per_layer)
         if self.density is None:
             return room
         total = round(self.density * self.covered)
@@ -110,9 +119,7 @@ class _Plan:
         """The number kept per layer."""
         if self.density is None and self.budget.densities is not None:
             return self._given(shares)
-        per_layer = zip(shares, self.capacities, self.minima, strict=True)
-        room = sum(capacity if share else least for share, capacity, least in per_layer)
-        return apportion(self.total(room), shares, self.capacities, self.minima)
+        return apportion(self.total(shares), shares, self.capacities, self.minima)
 
     def _given(self, shares: list[Fraction]) -> np.ndarray:
         counts = np.maximum([floor(share + Fraction(1, 2)) for share in shares], self.minima)
@@ -223,9 +230,6 @@ class _Units:
         """The parameters of the fewest best units that hold `minimum` parameters."""
         return int(self.held[np.searchsorted(self.held, minimum)]) if minimum else 0
 
-    def best(self, count: int) -> np.ndarray:
-        return self.mask(self.order[: np.searchsorted(self.held, count, side="right")])
-
     def mask(self, units: np.ndarray) -> np.ndarray:
         chosen = np.zeros(len(self.order), dtype=bool)
         chosen[units] = True
@@ -234,15 +238,24 @@ class _Units:
         return self.present & chosen.reshape(shape)
 
 
-def _best_units(layers: list[_Units], total: int, minima, stream) -> list[np.ndarray]:
-    """The best units of all layers that fit into `total`, after each layer's own minimum."""
+def _first_units(layers: list[_Units], shares, total: int, minima, stream) -> list[np.ndarray]:
+    """The first units of all layers that fit into `total`, after each layer's own minimum.
+
+    By score for a global budget; else by arrival as in `apportion`, where a unit arrives with the
+    middle one of its parameters, so that each layer's count is its share rounded to whole units.
+    """
     index = np.repeat(np.arange(len(layers)), [len(layer.order) for layer in layers])
-    scores = np.concatenate([layer.scores for layer in layers])
     sizes = np.concatenate([np.diff(layer.held, prepend=0) for layer in layers])
+    if shares is None:
+        place = -np.concatenate([layer.scores for layer in layers])
+    else:
+        middle = np.concatenate([layer.held for layer in layers]) - sizes / 2
+        share = np.array([float(share) for share in shares])[index]
+        place = np.divide(middle, share, out=np.full(len(share), np.inf), where=share > 0)
     each = zip(layers, minima, strict=True)
     later = np.concatenate([layer.held > least for layer, least in each])
-    shuffled = np.arange(len(scores)) if stream is None else stream.permutation(len(scores))
-    best = shuffled[np.lexsort((-scores[shuffled], later[shuffled]))]
-    best = best[: np.searchsorted(np.cumsum(sizes[best]), total, side="right")]
+    shuffled = np.arange(len(place)) if stream is None else stream.permutation(len(place))
+    first = shuffled[np.lexsort((place[shuffled], later[shuffled]))]
+    first = first[: np.searchsorted(np.cumsum(sizes[first]), total, side="right")]
     units = np.concatenate([layer.order for layer in layers])
-    return [layer.mask(units[best[index[best] == k]]) for k, layer in enumerate(layers)]
+    return [layer.mask(units[first[index[first] == k]]) for k, layer in enumerate(layers)]

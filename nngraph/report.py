@@ -1,0 +1,205 @@
+"""analyze: every metric of every layer of a network, as one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from ._canonical import Complete
+from ._errors import GraphError, did_you_mean
+from .graph import LayerGraph, NetworkGraph, magnitude
+from .network import Layer, Network
+from .parallel import Run, ordered_map
+from .tables import Table
+from .views import LayerView, layer_graph, to_graph
+
+_PLAIN = [f.name for f in fields(Layer) if f.name not in ("weight", "mask", "_")]
+
+
+def _size(graph: LayerGraph) -> dict[str, Any]:
+    return {
+        "inputs": graph.n_in, "outputs": graph.n_out,
+        "edges": graph.n_edges, "density": graph.density,
+    }
+
+
+def _degree(graph: LayerGraph) -> dict[str, Any]:
+    from .matrices import degrees
+
+    inputs, outputs = degrees(graph)
+    return {
+        "fan_in": graph.n_edges / graph.n_out, "fan_out": graph.n_edges / graph.n_in,
+        "isolated_inputs": int(np.count_nonzero(inputs == 0)),
+        "isolated_outputs": int(np.count_nonzero(outputs == 0)),
+    }
+
+
+def _weight(graph: LayerGraph) -> dict[str, Any]:
+    data = graph.data
+    if not data.size:
+        reason = "no edges"
+        return {"mean_abs": np.nan, "norm": np.nan, "reasons": {"mean_abs": reason, "norm": reason}}
+    # Sums in float64 without a float64 copy of a large float32 layer.
+    total = np.abs(data).sum(dtype=np.float64)
+    return {"mean_abs": total / data.size, "norm": float(np.linalg.norm(data))}
+
+
+def _components(graph: LayerGraph) -> dict[str, Any]:
+    from .connectivity import components
+
+    return {"components": components(graph).count}
+
+
+def _spectrum(graph: LayerGraph) -> dict[str, Any]:
+    from .spectral import spectrum_metrics
+
+    return spectrum_metrics(magnitude(graph))
+
+
+# name of a group of metrics: what it computes from one layer's graph.
+METRICS: Mapping[str, Callable[[LayerGraph], dict[str, Any]]] = {
+    "size": _size,
+    "degree": _degree,
+    "weight": _weight,
+    "components": _components,
+    "spectrum": _spectrum,
+}
+NETWORK_METRICS = ("paths",)  # these need the wiring
+
+
+def analyze(
+    network: Network | NetworkGraph | LayerGraph,
+    *,
+    view: str = "kernel",
+    metrics: Sequence[str] | None = None,
+    executor=None,
+    progress: Callable[[int, int], Any] | None = None,
+) -> Table:
+    """Measure every layer of a network.
+
+    Parameters
+    ----------
+    network : Network, NetworkGraph or LayerGraph
+        Layers are read one at a time.
+    view : {"kernel", "channel", "unit"}, optional
+        How a layer becomes a graph; ignored for graphs.
+    metrics : sequence of str, optional
+        Groups of columns: ``"size"``, ``"degree"``, ``"weight"``, ``"components"``, ``"spectrum"``
+        and, where the network is wired, ``"paths"``. Default: all that the network allows.
+    executor : object with ``submit``, optional
+        Where the layers are measured; the bits do not depend on it.
+    progress : callable, optional
+        ``progress(done, total)`` after each layer.
+
+    Returns
+    -------
+    Table
+        One row per layer. Spectra are those of the weights' absolute values. A metric that is
+        undefined is NaN, with the reason in the notes below the table; notes also tell the view and
+        what of the source is covered.
+
+    Raises
+    ------
+    GraphError
+        An unknown metric; ``"paths"`` for a network without wiring.
+    WeightError
+        A layer with NaN or infinite weights.
+
+    Notes
+    -----
+    Cost: that of :func:`singular_values` per layer; memory for one layer at a time and worker, as
+    long as the layers stay in their file.
+
+    Examples
+    --------
+    >>> import nngraph as ng
+    >>> demo = ng.datasets.digits_mlp()
+    >>> table = ng.analyze(demo.network, metrics=["size", "components"])
+    >>> table["components"]
+    (1, 1, 1)
+    """
+    groups = _chosen(metrics, network)
+    per_layer = [name for name in groups if name in METRICS]
+    if isinstance(network, Network):
+        graph, row = to_graph(network, view), _layer_row
+        tasks = [_layer_task(layer, per_layer) for layer in graph.layers]
+    else:
+        single = isinstance(network, LayerGraph)
+        graph, row = NetworkGraph([network], joins=()) if single else network, _graph_row
+        tasks = [_graph_task(layer, per_layer) for layer in graph]
+    rows = ordered_map(row, tasks, Run(executor, progress))
+    if "paths" in groups:
+        for row, extra in zip(rows, _paths(graph), strict=True):
+            row.update(extra)
+    return Table.from_records(rows, notes=_notes(network, graph, rows))
+
+
+def _chosen(metrics: Sequence[str] | None, network) -> list[str]:
+    """The groups asked for, or all that the network allows."""
+    known = [*METRICS, *NETWORK_METRICS]
+    if metrics is None:
+        wired = isinstance(network, Network) and network.wiring is not None
+        return known if wired else list(METRICS)
+    if isinstance(metrics, str):
+        metrics = [metrics]
+    for name in metrics:
+        if name not in known:
+            raise GraphError(f"no group of metrics is named {name!r}{did_you_mean(name, known)}")
+    return list(metrics)
+
+
+def _layer_task(source: LayerView, groups: list[str]) -> tuple:
+    """A layer taken apart, so that large arrays travel by themselves and handles stay handles."""
+    plain = {field: getattr(source.layer, field) for field in _PLAIN}
+    options = {field: getattr(source, field) for field in ("view", "norm", "input_shape")}
+    return source.layer.weight, source.layer.mask, plain, options, groups
+
+
+def _layer_row(*task) -> dict[str, Any]:
+    """One layer's row of the table; runs in a worker."""
+    weight, mask, plain, options, groups = task
+    return _measure(layer_graph(Layer(weight=weight, mask=mask, **plain), **options), groups)
+
+
+def _graph_task(graph: LayerGraph, groups: list[str]) -> tuple:
+    if not graph.is_sparse:
+        return (graph.name, groups, graph.weights)
+    w = graph.weights
+    return (graph.name, groups, w.data, w.indices, w.indptr, graph.shape)
+
+
+def _graph_row(*task) -> dict[str, Any]:
+    name, groups, data, *sparse = task
+    if sparse:
+        indices, indptr, shape = sparse
+        return _measure(LayerGraph(csr_array((data, indices, indptr), shape=shape), name), groups)
+    return _measure(LayerGraph(Complete(data), name), groups)
+
+
+def _measure(graph: LayerGraph, groups: list[str]) -> dict[str, Any]:
+    row: dict[str, Any] = {"layer": graph.name}
+    reasons: dict[str, str] = {}
+    for group in groups:
+        found = METRICS[group](graph)
+        reasons.update(found.pop("reasons", {}))
+        row.update(found)
+    return {**row, "reasons": reasons}
+
+
+def _notes(network, graph: NetworkGraph, rows: list[dict]) -> list[str]:
+    """The view, what of the source is covered, and why something is undefined."""
+    notes = [f"view: {graph.view}"] if graph.view else []
+    if isinstance(network, Network):
+        notes += str(network.coverage).splitlines()[:1]
+        if network.wiring is None:
+            notes.append("no wiring: path metrics left out; name a chain to have them")
+    for row in rows:
+        by_reason: dict[str, list[str]] = {}
+        for metric, reason in row.pop("reasons").items():
+            by_reason.setdefault(reason, []).append(metric)
+        notes += [f"{row['layer']}: {', '.join(m)} undefined: {r}" for r, m in by_reason.items()]
+    return notes
