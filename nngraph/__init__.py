@@ -29,6 +29,10 @@ _MODULES = {
     "bags": "from_tensors",
     "chains": "wire",
     "citations": "cite",
+    "connectivity": (
+        "components dead_units effective_edges effective_sparsity isolated layer_collapse "
+        "reachability"
+    ),
     "formats": "Format known_formats load save",
     "stored": "StoredArray",
     "network": "Coverage Layer Layout Network Node",
@@ -37,7 +41,12 @@ _MODULES = {
     "pruning": (
         "Budget ERK ErdosRenyi Magnitude Masks Random Uniform methods prune register"
     ),
+    "interchange": "from_networkx to_networkx",
+    "matrices": "adjacency degrees glue incidence laplacian strengths",
+    "paths": "path_counts path_weights",
     "tables": "Table",
+    "joins": "network_joins",
+    "views": "fold layer_graph to_graph",
     "evaluation": "accuracy activations forward output_shapes stream_activations",
 }
 _SUBMODULES = ("datasets", "plotting")

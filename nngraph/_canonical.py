@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import csr_array
+from scipy.sparse import csr_array, issparse
 
-from ._errors import MaskError, WeightError
+from ._errors import ChainError, MaskError, WeightError
 from .stored import RAW_TYPES
 
 
@@ -43,11 +43,18 @@ def as_weights(array, what: str) -> np.ndarray:
 
     What carries a dtype must be floating point; Python lists of numbers are taken as floats.
     """
+    if np.ma.isMaskedArray(array):
+        raise WeightError(
+            f"{what} is a masked array; pass nngraph.from_mask(a.data, ~a.mask), so that the mask "
+            "says which entries are edges"
+        )
     if not hasattr(array, "dtype"):
         try:
-            array = np.array(array, dtype=np.float64)
+            array = np.array(array)
         except (TypeError, ValueError) as error:
             raise WeightError(f"{what} is no rectangular array of numbers: {error}") from None
+        if array.dtype.kind in "iu":
+            array = array.astype(np.float64)
     array = np.asarray(array)
     if str(array.dtype) in RAW_TYPES:  # the extension types of ml_dtypes, as JAX has them
         array = array.astype(np.float32)
@@ -56,12 +63,22 @@ def as_weights(array, what: str) -> np.ndarray:
             f"{what} holds {array.dtype} numbers; weights are real floating point: pass "
             "weights.astype(float), or for a mask nngraph.from_mask(weights, mask)"
         )
-    kept = array.astype(np.float32 if array.dtype.itemsize <= 4 else np.float64, copy=False)
+    with np.errstate(over="ignore"):  # of numbers beyond float64; the check below finds them
+        kept = array.astype(np.float32 if array.dtype.itemsize <= 4 else np.float64, copy=False)
     check_finite(kept, what)
-    if kept.flags.writeable:
-        kept = kept.copy() if kept is array else kept
-        kept.flags.writeable = False
+    if kept is array and _is_exposed(kept):
+        kept = kept.copy()
+    kept.flags.writeable = False
     return kept
+
+
+def _is_exposed(array: np.ndarray) -> bool:
+    """Whether somebody can write to the array's memory, through it or through what it views."""
+    while not array.flags.writeable:
+        if not isinstance(array.base, np.ndarray):
+            return False
+        array = array.base
+    return True
 
 
 def check_finite(array: np.ndarray, what: str) -> None:
@@ -87,7 +104,7 @@ def from_dense(weights, what: str):
     array = as_weights(weights.array if complete else weights, what)
     check_rank(array.shape, what)
     if complete or np.count_nonzero(array) == array.size:
-        return array
+        return freeze(np.ascontiguousarray(array))  # row-major, so that edges lie in their order
     return freeze(csr_array(array))
 
 
@@ -103,6 +120,20 @@ def from_sparse(weights, what: str):
         dense = csr.data.reshape(csr.shape)
         dense.flags.writeable = False
         return dense
+    return freeze(csr)
+
+
+def from_bool(matrix, what: str) -> csr_array:
+    """A read-only canonical ``csr_array`` of bool, with no False stored."""
+    if not issparse(matrix):
+        matrix = np.asarray(matrix)
+    if matrix.dtype != bool or matrix.ndim != 2:
+        raise ChainError(
+            f"{what} must be bool with two axes, got {matrix.dtype} of shape {matrix.shape}"
+        )
+    csr = csr_array(matrix, copy=True)
+    csr.sum_duplicates()
+    csr.eliminate_zeros()
     return freeze(csr)
 
 
@@ -132,3 +163,22 @@ def freeze(weights):
     for part in parts:
         part.flags.writeable = False
     return weights
+
+
+class FrozenArrays:
+    """Base of results: the arrays in their fields are read-only, also when copied or unpickled."""
+
+    def __post_init__(self) -> None:
+        _lock(tuple(self.__dict__.values()))
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        _lock(tuple(state.values()))
+
+
+def _lock(value) -> None:
+    if isinstance(value, np.ndarray):
+        value.flags.writeable = False
+    elif isinstance(value, tuple):
+        for item in value:
+            _lock(item)

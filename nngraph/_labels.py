@@ -1,10 +1,10 @@
 """Labels: which vertices stand behind each number of a value, carried through the ops.
 
-Labels are an array of the value's shape that holds, in place of each number, the vertex that it comes
-from (-1: none, as in padding). The first axis, where data count examples, counts alternatives, as
-after an add or a pooling window. So most ops act on labels as they act on numbers. In the kernel and
-channel views a channel is one vertex wherever it is in space: there, spatial axes are *spread*, kept
-at extent 1, and only repeated where a flatten needs them.
+Labels are an array of the value's shape that holds, in place of each number, the vertex that it
+comes from (-1: none, as in padding). The first axis, where data count examples, counts alternatives
+after an add or a pooling window. So most ops act on labels as they act on numbers. In the kernel
+and channel views a channel is one vertex wherever it is in space: there, spatial axes are *spread*,
+kept at extent 1, and only repeated where a flatten needs them.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Labels:
         return ids.reshape(-1, ids.shape[-1])
 
     def unflattened(self, n: int) -> np.ndarray:
-        """The same for `flat` labels, whose lost extents follow from `n`, a multiple of the known."""
+        """The same for `flat` labels, whose lost extents follow from `n`."""
         spread, known = self.spread[1:], prod(self.ids.shape[1:])
         ids, times = self.ids.reshape(len(self.ids), known), n // known
         kept = [a for a, wide in enumerate(spread) if not wide]

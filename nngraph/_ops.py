@@ -1,9 +1,9 @@
 """The ops between layers, on arrays whose first axis counts examples.
 
 Defaults of the options: ``axis`` 1 for bias, batch_norm and concat, -1 for softmax; ``eps`` 1e-5;
-pooling has ``stride`` = ``kernel``, ``padding`` 0, ``dilation`` 1, ``ceil`` False, ``count_padding``
-True; global_avg_pool has ``keepdims`` False; flatten has ``start`` 1; ``pad`` has ``value`` 0;
-``slice`` has those of Python. Axis 0 counts the examples, and no op may touch it.
+pooling has ``stride`` = ``kernel``, ``padding`` 0, ``dilation`` 1, ``ceil`` False and
+``count_padding`` True; global_avg_pool has ``keepdims`` False; flatten has ``start`` 1; ``pad`` has
+``value`` 0; ``slice`` has those of Python. Axis 0 counts the examples, and no op may touch it.
 """
 
 from __future__ import annotations
@@ -76,10 +76,12 @@ def _bias(x, options):
     bias = _numbers(options["bias"], x)
     if bias.ndim == 1:
         return x + _along(bias, x, options.get("axis", 1))
-    out = x + bias  # a number, or one of its own for each place of an example
-    if out.shape != x.shape:
+    # A single number, or one of its own for each place of an example.
+    if bias.ndim >= x.ndim or any(
+        n not in (1, m) for n, m in zip(bias.shape[::-1], x.shape[:0:-1], strict=False)
+    ):
         raise ChainError(f"a bias of shape {bias.shape} does not fit examples of {x.shape[1:]}")
-    return out
+    return x + bias
 
 
 def _batch_norm(x, options):

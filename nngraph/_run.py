@@ -1,4 +1,4 @@
-"""One evaluation of a wiring: which nodes are kept, when the others are dropped, and what they are."""
+"""One evaluation of a wiring: what is kept, what is dropped when, and the shapes of all."""
 
 from __future__ import annotations
 

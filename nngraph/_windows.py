@@ -1,15 +1,16 @@
 """Windows that slide over space: convolutions, transposed ones and pooling, from one set of views.
 
 Everything that slides is one loop over the taps of a kernel. Tap t of a window is a strided view of
-the padded input, one entry per window, so a convolution copies the views side by side and multiplies
-once, max pooling takes their maximum, and the unit view (``views.py``) and the joins (``joins.py``)
-read off which input lies under which tap. A transposed convolution adds into the views of its output.
+the padded input, one entry per window: a convolution copies the views side by side and multiplies
+once, max pooling takes their maximum, the unit view and the joins read off which input lies under
+which tap. A transposed convolution adds into the views of its output.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import prod
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,41 +20,83 @@ from .network import Layer, pad_pairs, spatial
 _COLUMN_ENTRIES = 2**22  # columns of a convolution made at once: 16 MB of float32, about a cache
 
 
-def tap_views(x, count, kernel, stride, dilation, low, fill=0) -> Iterator[np.ndarray]:
-    """For each tap, in C order, the entry of `x` under it in each of ``prod(count)`` windows.
+class Window(NamedTuple):
+    """A sliding window, one entry per spatial axis."""
 
-    The last ``len(kernel)`` axes are space. `low` entries of `fill` come before the first, and as
-    many after the last as the windows need; without any, the views write through to `x`.
+    kernel: tuple[int, ...]
+    stride: tuple[int, ...]
+    dilation: tuple[int, ...]
+    padding: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of_layer(cls, layer: Layer) -> Window:
+        """The window of a convolution."""
+        return cls(layer.kernel, layer.stride, layer.dilation, layer.padding)
+
+    @classmethod
+    def of_pool(cls, options: Mapping[str, Any], dims: int) -> Window:
+        """The window of a pooling op."""
+        kernel = spatial(options["kernel"], dims, "kernel")
+        stride = options.get("stride")
+        stride = kernel if stride is None else spatial(stride, dims, "stride")
+        dilation = spatial(options.get("dilation", 1), dims, "dilation")
+        window = cls(kernel, stride, dilation, pad_pairs(options.get("padding", 0), dims))
+        for span, pads in zip(window.spans(), window.padding, strict=True):
+            if max(pads) >= span:
+                raise ChainError(f"padding {pads} is as wide as the window, {span} entries")
+        return window
+
+    def spans(self) -> tuple[int, ...]:
+        """How many entries a window covers along each axis, dilation included."""
+        pairs = zip(self.kernel, self.dilation, strict=True)
+        return tuple((k - 1) * d + 1 for k, d in pairs)
+
+    def reach(self, counts) -> tuple[int, ...]:
+        """How many entries so many windows cover along each axis."""
+        triples = zip(counts, self.stride, self.spans(), strict=True)
+        return tuple((count - 1) * s + span for count, s, span in triples)
+
+    def counts(self, sizes, ceil: bool = False) -> tuple[int, ...]:
+        """How many windows fit along each axis; with `ceil`, a last one may hang over the end."""
+        found = []
+        for n, s, pads, span in zip(sizes, self.stride, self.padding, self.spans(), strict=True):
+            spare = n + sum(pads) - span
+            if spare < 0:
+                raise ChainError(
+                    f"a window of {span} does not fit into {n} entries padded by {pads}"
+                )
+            count = -(-spare // s) + 1 if ceil else spare // s + 1
+            # As in torch and ONNX: no window begins in the padding at the high end.
+            found.append(count - 1 if ceil and (count - 1) * s >= n + pads[0] else count)
+        return tuple(found)
+
+    def unpadded(self) -> Window:
+        """The same without padding."""
+        return self._replace(padding=((0, 0),) * len(self.kernel))
+
+
+def tap_views(x: np.ndarray, window: Window, counts, fill=0) -> Iterator[np.ndarray]:
+    """For each tap, in C order, the entry of `x` under it in each of ``prod(counts)`` windows.
+
+    The last axes of `x` are space; `fill` stands where there is padding, at the high end as much as
+    the windows need. Where none is needed, the views write through to `x`.
     """
-    reach = [(c - 1) * s + (k - 1) * d + 1
-             for c, k, s, d in zip(count, kernel, stride, dilation, strict=True)]  # fmt: skip
-    sizes = x.shape[x.ndim - len(kernel) :]
-    pads = [(lo, max(r - lo - n, 0)) for lo, r, n in zip(low, reach, sizes, strict=True)]
+    sizes = x.shape[x.ndim - len(counts) :]
+    pads = [
+        (low, max(r - low - n, 0))
+        for (low, _), r, n in zip(window.padding, window.reach(counts), sizes, strict=True)
+    ]
     if any(map(any, pads)):
-        x = np.pad(x, [(0, 0)] * (x.ndim - len(kernel)) + pads, constant_values=fill)
-    for tap in np.ndindex(*kernel):
-        starts = [t * d for t, d in zip(tap, dilation, strict=True)]
-        yield x[(..., *(slice(b, b + (c - 1) * s + 1, s)
-                        for b, c, s in zip(starts, count, stride, strict=True)))]  # fmt: skip
-
-
-def window_count(n: int, kernel: int, stride: int, pads, dilation: int = 1, ceil=False) -> int:
-    """How many windows fit along one axis; with `ceil`, a last one may hang over the end."""
-    spare = n + sum(pads) - (kernel - 1) * dilation - 1
-    if spare < 0:
-        raise ChainError(
-            f"a window of {(kernel - 1) * dilation + 1} does not fit into {n} entries padded "
-            f"by {tuple(pads)}"
-        )
-    count = -(-spare // stride) + 1 if ceil else spare // stride + 1
-    # As in torch and ONNX: no window begins in the padding at the high end.
-    return count - 1 if ceil and (count - 1) * stride >= n + pads[0] else count
+        x = np.pad(x, [(0, 0)] * (x.ndim - len(counts)) + pads, constant_values=fill)
+    for tap in np.ndindex(*window.kernel):
+        axes = zip(tap, window.dilation, counts, window.stride, strict=True)
+        yield x[(..., *(slice(t * d, t * d + (n - 1) * s + 1, s) for t, d, n, s in axes))]
 
 
 def layer_shape(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape of one example after a layer, from its shape before; ChainError where it does not fit."""
+    """Shape of one example after a layer, from that before; ChainError where it does not fit."""
     if layer.kind == "recurrent":
-        raise UnsupportedOpError(f"layer {layer.name!r} is recurrent, which has no forward pass here")
+        raise UnsupportedOpError(f"layer {layer.name!r} is recurrent; it cannot be evaluated")
     if layer.kind == "embedding":
         return (*shape, layer.n_out)
     if not layer.kernel:
@@ -69,18 +112,21 @@ def layer_shape(layer: Layer, shape: tuple[int, ...]) -> tuple[int, ...]:
             f"layer {layer.name!r} reads examples of {layer.n_in} channels and "
             f"{len(layer.kernel)} spatial axes, but is given shape {tuple(shape)}"
         )
-    return (layer.n_out, *(_extent(layer, a, n) for a, n in enumerate(shape[1:])))
-
-
-def _extent(layer: Layer, a: int, n: int) -> int:
-    """Length of axis `a` after a convolution, from its length before."""
-    k, s, pads, d = layer.kernel[a], layer.stride[a], layer.padding[a], layer.dilation[a]
+    window = Window.of_layer(layer)
     if not layer.transposed:
-        return window_count(n, k, s, pads, d)
-    size = (n - 1) * s + (k - 1) * d + 1 - sum(pads) + layer.output_padding[a]
-    if size < 1:
-        raise ChainError(f"layer {layer.name!r} gives {size} entries along spatial axis {a}")
-    return size
+        try:
+            return (layer.n_out, *window.counts(shape[1:]))
+        except ChainError as error:
+            raise ChainError(f"layer {layer.name!r}: {error}") from None
+    sizes = tuple(
+        reach - sum(pads) + extra
+        for reach, pads, extra in zip(
+            window.reach(shape[1:]), layer.padding, layer.output_padding, strict=True
+        )
+    )
+    if min(sizes) < 1:
+        raise ChainError(f"layer {layer.name!r} gives {sizes} places for {tuple(shape[1:])}")
+    return (layer.n_out, *sizes)
 
 
 def tap_pairs(layer: Layer, shape: tuple[int, ...]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -89,35 +135,30 @@ def tap_pairs(layer: Layer, shape: tuple[int, ...]) -> Iterator[tuple[np.ndarray
     Yields one pair of int arrays per tap, in C order: flat output positions, ascending, and the
     flat input position under the tap. Pairs that fall on padding are left out.
     """
-    before, after = shape[1:], layer_shape(layer, shape)[1:]
-    low = [pads[0] for pads in layer.padding]
-    if not layer.transposed:
-        index = np.arange(prod(before)).reshape(before)
-        count = after
+    before, after, window = shape[1:], layer_shape(layer, shape)[1:], Window.of_layer(layer)
+    if layer.transposed:
+        index = np.full(_uncut(layer, before, after), -1)
+        index[_cut(layer, after)] = np.arange(prod(after)).reshape(after)
+        views = tap_views(index, window.unpadded(), before)
     else:
-        index = _buffer(layer, before, after, np.int64, -1)
-        index[_crop(low, after)] = np.arange(prod(after)).reshape(after)
-        count, low = before, [0] * len(before)
-    views = tap_views(index, count, layer.kernel, layer.stride, layer.dilation, low, -1)
+        views = tap_views(np.arange(prod(before)).reshape(before), window, after, -1)
     for view in views:
         found = view.reshape(-1)
         at = np.flatnonzero(found >= 0)
         yield (found[at], at) if layer.transposed else (at, found[at])
 
 
-def _buffer(layer: Layer, before, after, dtype, fill, lead=()) -> np.ndarray:
-    """What a transposed convolution adds into: its output before the padding is cut off."""
-    size = [
-        max((q - 1) * s + (k - 1) * d + 1, pads[0] + n)
-        for q, n, k, s, d, pads in zip(
-            before, after, layer.kernel, layer.stride, layer.dilation, layer.padding, strict=True
-        )
-    ]
-    return np.full((*lead, *size), fill, dtype)
+def _uncut(layer: Layer, before, after) -> tuple[int, ...]:
+    """Shape of what a transposed convolution adds into, before the padding is cut off."""
+    reach = Window.of_layer(layer).reach(before)
+    return tuple(
+        max(r, pads[0] + n) for r, n, pads in zip(reach, after, layer.padding, strict=True)
+    )
 
 
-def _crop(low, after) -> tuple:
-    return (..., *(slice(lo, lo + n) for lo, n in zip(low, after, strict=True)))
+def _cut(layer: Layer, after) -> tuple:
+    pairs = zip(layer.padding, after, strict=True)
+    return (..., *(slice(pads[0], pads[0] + n) for pads, n in pairs))
 
 
 def apply_layer(layer: Layer, weight, x: np.ndarray) -> np.ndarray:
@@ -149,10 +190,8 @@ def apply_layer(layer: Layer, weight, x: np.ndarray) -> np.ndarray:
 
 def _convolution(layer: Layer, weight, x, after) -> np.ndarray:
     n, groups, taps = len(x), layer.groups, prod(layer.kernel)
-    low = [pads[0] for pads in layer.padding]
-    views = tap_views(x, after, layer.kernel, layer.stride, layer.dilation, low)
     columns = np.empty((n, layer.n_in, taps, *after), x.dtype)
-    for t, view in enumerate(views):
+    for t, view in enumerate(tap_views(x, Window.of_layer(layer), after)):
         columns[:, :, t] = view
     columns = columns.reshape(n, groups, -1, prod(after))
     return (weight.reshape(groups, layer.n_out // groups, -1) @ columns).reshape(n, -1, *after)
@@ -160,16 +199,14 @@ def _convolution(layer: Layer, weight, x, after) -> np.ndarray:
 
 def _transposed(layer: Layer, weight, x, after) -> np.ndarray:
     n, groups, taps = len(x), layer.groups, prod(layer.kernel)
-    before, low = x.shape[2:], [pads[0] for pads in layer.padding]
+    before, window = x.shape[2:], Window.of_layer(layer).unpadded()
     split = weight.reshape(groups, layer.n_out // groups, -1, taps).transpose(0, 1, 3, 2)
     columns = split.reshape(groups, -1, split.shape[3]) @ x.reshape(n, groups, -1, prod(before))
     columns = columns.reshape(n, layer.n_out, taps, *before)
-    out = _buffer(layer, before, after, x.dtype, 0, (n, layer.n_out))
-    none = [0] * len(before)
-    views = tap_views(out, before, layer.kernel, layer.stride, layer.dilation, none)
-    for t, view in enumerate(views):
+    out = np.zeros((n, layer.n_out, *_uncut(layer, before, after)), x.dtype)
+    for t, view in enumerate(tap_views(out, window, before)):
         view += columns[:, :, t]
-    return out[_crop(low, after)]
+    return out[_cut(layer, after)]
 
 
 def _look_up(layer: Layer, weight, x, shape) -> np.ndarray:
@@ -187,33 +224,20 @@ def _look_up(layer: Layer, weight, x, shape) -> np.ndarray:
     return weight.T[x]
 
 
-def pool_geometry(options, shape):
-    """Window counts, kernel, stride, padding and dilation of a pooling op, per spatial axis."""
-    dims = len(shape) - 1
-    if dims < 1:
-        raise ChainError(f"pooling needs examples with spatial axes, got shape {tuple(shape)}")
-    kernel = spatial(options["kernel"], dims, "kernel")
-    stride = options.get("stride")
-    stride = kernel if stride is None else spatial(stride, dims, "stride")
-    padding = pad_pairs(options.get("padding", 0), dims)
-    dilation = spatial(options.get("dilation", 1), dims, "dilation")
-    if any(max(p) > (k - 1) * d for p, k, d in zip(padding, kernel, dilation, strict=True)):
-        raise ChainError(f"padding {padding} is wider than the pooling window {kernel}")
-    ceil = bool(options.get("ceil", False))
-    count = tuple(
-        window_count(*axis, ceil)
-        for axis in zip(shape[1:], kernel, stride, padding, dilation, strict=True)
-    )
-    return count, kernel, stride, padding, dilation
+def _pool_window(x: np.ndarray, options: Mapping) -> tuple[Window, tuple[int, ...]]:
+    """The window of a pooling op, and how many there are along each axis."""
+    if x.ndim < 3:
+        raise ChainError(f"pooling needs examples with spatial axes, got shape {x.shape[1:]}")
+    window = Window.of_pool(options, x.ndim - 2)
+    return window, window.counts(x.shape[2:], bool(options.get("ceil", False)))
 
 
-def pool_views(x, options, fill) -> Iterator[np.ndarray]:
+def pool_views(x: np.ndarray, options: Mapping, fill) -> Iterator[np.ndarray]:
     """The taps of a pooling op: one view per tap, of the shape of its output."""
-    count, kernel, stride, padding, dilation = pool_geometry(options, x.shape[1:])
-    return tap_views(x, count, kernel, stride, dilation, [p[0] for p in padding], fill)
+    return tap_views(x, *_pool_window(x, options), fill)
 
 
-def max_pool(x: np.ndarray, options) -> np.ndarray:
+def max_pool(x: np.ndarray, options: Mapping) -> np.ndarray:
     """The maximum over each window; padding never wins."""
     views = pool_views(x, options, -np.inf)
     out = next(views).copy()
@@ -222,20 +246,19 @@ def max_pool(x: np.ndarray, options) -> np.ndarray:
     return out
 
 
-def avg_pool(x: np.ndarray, options) -> np.ndarray:
+def avg_pool(x: np.ndarray, options: Mapping) -> np.ndarray:
     """The mean over each window; padding counts unless ``count_padding`` is False."""
-    count, kernel, stride, padding, _ = pool_geometry(options, x.shape[1:])
-    views = pool_views(x, options, 0)
+    window, counts = _pool_window(x, options)
+    views = tap_views(x, window, counts)
     out = next(views).copy()
     for view in views:
         out += view
-    for a, (n, k, s, (low, high)) in enumerate(
-        zip(x.shape[2:], kernel, stride, padding, strict=True)
-    ):
-        first = np.arange(count[a]) * s - low
-        last = np.minimum(first + k, n + high)
+    for a, (low, high) in enumerate(window.padding):
+        n = x.shape[2 + a]
+        first = np.arange(counts[a]) * window.stride[a] - low
+        last = np.minimum(first + window.kernel[a], n + high)
         if not options.get("count_padding", True):
             first, last = np.maximum(first, 0), np.minimum(last, n)
         width = (last - first).astype(x.dtype)
-        out /= width.reshape(-1, *[1] * (len(kernel) - 1 - a))
+        out /= width.reshape(-1, *[1] * (len(counts) - 1 - a))
     return out

@@ -13,7 +13,7 @@ import numpy as np
 
 from ._canonical import as_weights
 from ._errors import ChainError, FormatError, MissingFileError, did_you_mean
-from .network import OPS, Coverage, Layer, Layout, Network, Node
+from .network import OPS, REQUIRED, Coverage, Layer, Layout, Network, Node
 from .stored import StoredArray
 from .widths import Width, check_width, width_after
 
@@ -22,10 +22,6 @@ _GEOMETRY = ("stride", "padding", "dilation", "groups", "transposed", "output_pa
 _LAYER_KEYS = {"layer", "name", "inputs", "bias", "in_out", *_GEOMETRY}
 _NORM_KEYS = {"layer", "name", "inputs", "eps"}
 _NO_OP = {"input", "layer", "bias", "batch_norm", "unsupported"}  # these need tensors, or a shape
-_NEEDED = {  # options without which an op means nothing
-    "max_pool": ("kernel",), "avg_pool": ("kernel",), "reshape": ("shape",),
-    "transpose": ("axes",), "pad": ("pads",), "slice": ("axis",),
-}  # fmt: skip
 
 
 def wire(network: Network, chain) -> Network:
@@ -233,7 +229,7 @@ class _Builder:
                 f'{{"layer": prefix}}{did_you_mean(op, known)}'
             )
         options = {k: _frozen(v) for k, v in item.items() if k not in ("op", "name", "inputs")}
-        missing = [key for key in _NEEDED.get(op, ()) if key not in options]
+        missing = [key for key in REQUIRED.get(op, ()) if key not in options]
         if missing:
             raise ChainError(f"{_label(item)} needs {{'op': {op!r}, {missing[0]!r}: ...}}")
         inputs = self._inputs(item)

@@ -1,6 +1,6 @@
 """Evaluation of a network's wiring in NumPy: outputs, activations, shapes, accuracy.
 
-It exists so that metrics that need data work with no framework installed; it is no inference engine.
+It exists so that what needs data works with no framework installed; it is no inference engine.
 The module is not called ``forward`` because ``nngraph.forward`` is the function.
 """
 
@@ -65,7 +65,9 @@ def forward(network: Network, x) -> np.ndarray:
     return activations(network, x, nodes=[last])[last]
 
 
-def activations(network: Network, x, *, nodes: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+def activations(
+    network: Network, x, *, nodes: Iterable[str] | None = None
+) -> dict[str, np.ndarray]:
     """The values of the network's nodes for the examples `x`.
 
     Parameters

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from itertools import pairwise
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ._canonical import (
     as_weights,
     check_rank,
     freeze,
+    from_bool,
     from_dense,
     from_sparse,
     full_csr,
@@ -81,12 +83,13 @@ class LayerGraph:
         canonical = from_sparse(weights, what) if issparse(weights) else from_dense(weights, what)
         object.__setattr__(self, "weights", canonical)
         if self.parameters is not None:
-            parameters = np.array(self.parameters, dtype=np.int64)
-            if parameters.shape != (self.n_edges,):
+            parameters = np.array(self.parameters)
+            if parameters.shape != (self.n_edges,) or parameters.dtype.kind not in "iu":
                 raise WeightError(
-                    f"{what}: parameters must have one index per edge, shape ({self.n_edges},), "
-                    f"got {parameters.shape}"
+                    f"{what}: parameters must be one integer per edge, shape ({self.n_edges},), "
+                    f"got {parameters.dtype} of shape {parameters.shape}"
                 )
+            parameters = parameters.astype(np.int64, copy=False)
             parameters.flags.writeable = False
             object.__setattr__(self, "parameters", parameters)
 
@@ -271,7 +274,7 @@ def squared(graph):
 def _map_data(graph, function: Callable):
     if isinstance(graph, NetworkGraph):
         return graph.map(_MapData(function))
-    return graph.with_data(function(as_layer_graph(graph).data))
+    return _MapData(function)(as_layer_graph(graph))
 
 
 @dataclass(frozen=True)
@@ -279,7 +282,8 @@ class _MapData:
     function: Callable
 
     def __call__(self, graph: LayerGraph) -> LayerGraph:
-        return graph.with_data(self.function(graph.data))
+        with np.errstate(over="ignore"):  # with_data finds what overflowed
+            return graph.with_data(self.function(graph.data))
 
 
 def as_layer_graph(graph) -> LayerGraph:
@@ -313,13 +317,33 @@ class Join:
         Index of the layer whose outputs are read; -1: the network's input.
     target : int
         Index of the layer that reads them; ``len(layers)``: the network's output.
-    matrix : csr_array of bool, shape (n_in of target, n_out of source)
-        True where an input vertex of the target is fed by an output vertex of the source.
+    matrix : csr_array or array_like of bool, shape (n_in of target, n_out of source)
+        True where an input vertex of the target is fed by an output vertex of the source. Kept as a
+        read-only ``csr_array`` without stored False.
+
+    Raises
+    ------
+    ChainError
+        A matrix that is not bool or has not two axes, or indices that no layer can have.
     """
 
     source: int
     target: int
     matrix: csr_array
+
+    def __post_init__(self) -> None:
+        source, target = index(self.source), index(self.target)
+        if source < -1 or target < 0:
+            raise ChainError(
+                f"a join leads from a layer or the input (-1) to a layer, got {source} to {target}"
+            )
+        object.__setattr__(self, "source", source)
+        object.__setattr__(self, "target", target)
+        what = f"the matrix of the join from {source} to {target}"
+        object.__setattr__(self, "matrix", from_bool(self.matrix, what))
+
+    def __reduce__(self):
+        return type(self), (self.source, self.target, self.matrix)
 
 
 @dataclass(frozen=True, eq=False)
@@ -334,7 +358,7 @@ class NetworkGraph:
         Default: a chain, the outputs of each layer being the inputs of the next. An empty sequence
         says that nothing is known.
     names : sequence of str, optional
-        Default: the names of the given graphs.
+        Default: the names of the given graphs; layer k is ``"layer k"`` where it has none.
     view : str, optional
         The view that made the layers.
 
@@ -352,7 +376,7 @@ class NetworkGraph:
     """
 
     layers: tuple[Any, ...]
-    joins: tuple[Join, ...] | None = None
+    joins: Sequence[Join] | None = None
     _: KW_ONLY
     names: tuple[str, ...] | None = None
     view: str | None = None
@@ -366,11 +390,14 @@ class NetworkGraph:
         fix = lambda key, value: object.__setattr__(self, key, value)  # noqa: E731
         fix("layers", layers)
         if self.names is None:
-            fix("names", tuple(layer.name for layer in self))
+            fix("names", tuple(layer.name or f"layer {k}" for k, layer in enumerate(self)))
         if len(self.names) != len(layers):
             raise ChainError(f"{len(layers)} layers but {len(self.names)} names")
         fix("names", tuple(self.names))
-        fix("joins", _chain(list(self)) if self.joins is None else tuple(self.joins))
+        if self.joins is None:
+            fix("joins", _chain([(layer.n_in, layer.n_out) for layer in self], self.names))
+        elif isinstance(self.joins, list) or not isinstance(self.joins, Sequence):
+            fix("joins", tuple(self.joins))  # other sequences may find their joins when asked
 
     def __getitem__(self, index: int | str) -> LayerGraph:
         if isinstance(index, str):
@@ -391,7 +418,7 @@ class NetworkGraph:
         layers = tuple(_Mapped(function, layer) for layer in self.layers)
         return replace(self, layers=layers)
 
-    def require_joins(self, purpose: str) -> tuple[Join, ...]:
+    def require_joins(self, purpose: str) -> Sequence[Join]:
         """The joins, or a ChainError that says how to give them."""
         if not self.joins:
             raise ChainError(
@@ -401,7 +428,9 @@ class NetworkGraph:
         return self.joins
 
     def __repr__(self) -> str:
-        return f"<NetworkGraph: {len(self)} layers, {len(self.joins)} joins, view {self.view!r}>"
+        known = isinstance(self.joins, (tuple, list))
+        joins = f"{len(self.joins)} joins" if known else "joins by its wiring"
+        return f"<NetworkGraph: {len(self)} layers, {joins}, view {self.view!r}>"
 
 
 @dataclass(frozen=True)
@@ -413,16 +442,17 @@ class _Mapped:
         return self.function(self.layer() if callable(self.layer) else self.layer)
 
 
-def _chain(layers: Sequence[LayerGraph]) -> tuple[Join, ...]:
-    for k, (before, after) in enumerate(pairwise(layers)):
-        if before.n_out != after.n_in:
+def _chain(sizes: list[tuple[int, int]], names: tuple[str, ...]) -> tuple[Join, ...]:
+    """Identity joins of layers with the given numbers of inputs and outputs."""
+    for k, ((_, before), (after, _)) in enumerate(pairwise(sizes)):
+        if before != after:
             raise ChainError(
-                f"layer {k} ({before.name!r}) has {before.n_out} outputs but layer {k + 1} "
-                f"({after.name!r}) has {after.n_in} inputs; pass joins= where they do not match "
-                "one to one"
+                f"layer {k} ({names[k]!r}) has {before} outputs but layer {k + 1} "
+                f"({names[k + 1]!r}) has {after} inputs; pass joins= where they do not match one "
+                "to one"
             )
-    sizes = [layers[0].n_in, *(layer.n_out for layer in layers)]
-    return tuple(Join(k - 1, k, identity_join(n)) for k, n in enumerate(sizes))
+    vertices = [sizes[0][0], *(n_out for _, n_out in sizes)]
+    return tuple(Join(k - 1, k, identity_join(n)) for k, n in enumerate(vertices))
 
 
 def identity_join(n: int) -> csr_array:

@@ -1,4 +1,4 @@
-"""Joins: which output vertices of one layer feed which input vertices of the next, by the wiring."""
+"""Joins: which output vertices of one layer feed which input vertices of the next."""
 
 from __future__ import annotations
 

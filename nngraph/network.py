@@ -39,25 +39,32 @@ OPS: Mapping[str, tuple[str, ...]] = {
     "concat": ("axis",),
     "unsupported": ("type",),
 }
+# Options without which an op means nothing.
+REQUIRED: Mapping[str, tuple[str, ...]] = {
+    "bias": ("bias",), "max_pool": ("kernel",), "avg_pool": ("kernel",), "reshape": ("shape",),
+    "transpose": ("axes",), "pad": ("pads",), "slice": ("axis",),
+}  # fmt: skip
 
 
 def spatial(value, dims: int, name: str) -> tuple[int, ...]:
     """`value` as one int per spatial dimension (an int stands for all of them)."""
-    values = (int(value),) * dims if np.isscalar(value) else tuple(int(v) for v in value)
-    if len(values) != dims or any(v < 1 for v in values):
+    values = (value,) * dims if np.ndim(value) == 0 else tuple(value)
+    if len(values) != dims or any(not _is_count(v) or v < 1 for v in values):
         raise ChainError(f"{name} must be {dims} positive integers, got {value!r}")
-    return values
+    return tuple(int(v) for v in values)
 
 
 def pad_pairs(value, dims: int) -> tuple[tuple[int, int], ...]:
     """Padding as one (low, high) pair per spatial dimension; ints stand for both ends."""
-    items = (value,) * dims if np.isscalar(value) else tuple(value)
-    pairs = tuple(
-        (int(v), int(v)) if np.isscalar(v) else (int(v[0]), int(v[1])) for v in items
-    )
-    if len(pairs) != dims:
-        raise ChainError(f"padding must be {dims} ints or (low, high) pairs, got {value!r}")
-    return pairs
+    items = (value,) * dims if np.ndim(value) == 0 else tuple(value)
+    pairs = [(v, v) if np.ndim(v) == 0 else tuple(v) for v in items]
+    if len(pairs) != dims or any(len(p) != 2 or not all(map(_is_count, p)) for p in pairs):
+        raise ChainError(f"padding must be {dims} counts or (low, high) pairs, got {value!r}")
+    return tuple((int(low), int(high)) for low, high in pairs)
+
+
+def _is_count(value) -> bool:
+    return isinstance(value, (int, np.integer)) and value >= 0
 
 
 @dataclass(frozen=True)
@@ -104,6 +111,8 @@ class Layout:
     def transposed_conv(cls, source_shape, groups: int = 1) -> Layout:
         """Torch and ONNX transposed convolutions: source ``(n_in, n_out / groups, *kernel)``."""
         n_in, out_per_group, *kernel = (int(n) for n in source_shape)
+        if groups < 1 or n_in % groups:
+            raise WeightError(f"{groups} groups do not divide {n_in} inputs")
         split = (groups, n_in // groups, out_per_group, *kernel)
         axes = (0, 2, 1, *range(3, len(split)))
         shape = (groups * out_per_group, n_in // groups, *kernel)
@@ -188,15 +197,25 @@ class Layer:
         fix("path", self.name if self.path is None else self.path)
         fix("source_dtype", str(self.source_dtype or self.weight.dtype))
         check_weight_type(self.name, self.weight.dtype, self.shape)
+        lazy = isinstance(self.weight, StoredArray)
+        wanted = layout.source_shape if lazy else layout.shape
+        if tuple(self.weight.shape) != wanted:
+            raise WeightError(
+                f"layer {self.name!r}: its layout takes {'a stored' if lazy else 'a canonical'} "
+                f"shape {wanted}, but the weight has {tuple(self.weight.shape)}"
+            )
         dims = len(self.shape) - 2
         fix("kind", self.kind or ("conv" if dims else "linear"))
         if self.kind not in KINDS:
             raise WeightError(f"layer {self.name!r}: kind {self.kind!r} is none of {KINDS}")
-        fix("stride", spatial(self.stride, dims, "stride"))
-        fix("dilation", spatial(self.dilation, dims, "dilation"))
-        fix("padding", pad_pairs(self.padding, dims))
-        extra = self.output_padding
-        fix("output_padding", (int(extra),) * dims if np.isscalar(extra) else tuple(extra))
+        try:
+            fix("stride", spatial(self.stride, dims, "stride"))
+            fix("dilation", spatial(self.dilation, dims, "dilation"))
+            fix("padding", pad_pairs(self.padding, dims))
+            extra = pad_pairs(self.output_padding, dims)
+        except ChainError as error:
+            raise ChainError(f"layer {self.name!r}: {error}") from None
+        fix("output_padding", tuple(high for _, high in extra))
         if self.groups < 1 or self.n_out % self.groups:
             raise WeightError(
                 f"layer {self.name!r}: {self.groups} groups do not divide {self.n_out} outputs"
@@ -284,9 +303,15 @@ class Node:
         unknown = sorted(set(self.options) - set(OPS[self.op]))
         if unknown:
             raise ChainError(f"node {self.name!r}: op {self.op!r} takes no option {unknown}")
+        missing = [key for key in REQUIRED.get(self.op, ()) if self.options.get(key) is None]
+        if missing:
+            raise ChainError(f"node {self.name!r}: op {self.op!r} needs the option {missing[0]!r}")
         if (self.op == "layer") != (self.layer is not None):
             raise ChainError(f"node {self.name!r}: op {self.op!r} with layer={self.layer!r}")
-        object.__setattr__(self, "inputs", tuple(self.inputs))
+        inputs = (self.inputs,) if isinstance(self.inputs, str) else tuple(self.inputs)
+        if len(inputs) > 1 and self.op not in ("add", "concat", "unsupported"):
+            raise ChainError(f"node {self.name!r}: op {self.op!r} reads one node, got {inputs}")
+        object.__setattr__(self, "inputs", inputs)
 
 
 @dataclass(frozen=True)

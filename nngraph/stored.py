@@ -139,7 +139,10 @@ class StoredArray:
         self.check_unchanged()
         array = self._map() if self.member is None else self._read_member()
         self.check_unchanged()
-        array.flags.writeable = False
+        owner = array
+        while isinstance(owner, np.ndarray):  # nobody else holds what it is a view of
+            owner.flags.writeable = False
+            owner = owner.base
         return array
 
     def masked(self, mask) -> np.ndarray:

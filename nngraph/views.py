@@ -18,16 +18,16 @@ from math import prod
 import numpy as np
 from scipy.sparse import csr_array
 
-from ._errors import ChainError, GraphError, UnsupportedOpError, did_you_mean
-from ._windows import layer_shape, tap_pairs
-from .evaluation import output_shapes
-from .graph import EdgeValues, LayerGraph, NetworkGraph, _Complete
+from ._canonical import Complete
+from ._errors import GraphError, did_you_mean
+from ._run import layer_inputs
+from ._unit import repeated, unrolled
+from .graph import LayerGraph, NetworkGraph
 from .joins import WiredJoins
 from .network import Layer, Network
 
 VIEWS = ("kernel", "channel", "unit")
 UNIT_EDGES = 50_000_000  # edges of a unit view that is still built: about 2 GB while it is made
-_BLOCK_EDGES = 4_000_000  # edges of a unit view made at once
 
 _NORMS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "l2": lambda taps: np.sqrt(np.square(taps, dtype=np.float64).sum(axis=2)),
@@ -89,8 +89,8 @@ def to_graph(
     """
     _check_names(view, norm)
     shapes: Mapping[str, tuple[int, ...]] = {}
-    known = network.wiring is not None and (input_shape is not None or network.input_shape is not None)
-    if view == "unit" and known:
+    stated = input_shape is not None or network.input_shape is not None
+    if view == "unit" and network.wiring is not None and stated:
         shapes = layer_inputs(network, input_shape)
     layers = [
         LayerView(layer, view, norm, shapes.get(layer.name), max_edges) for layer in network
@@ -179,7 +179,10 @@ def layer_graph(
         return _kernel_view(layer)
     if view == "channel":
         return _channel_view(layer, norm)
-    return _unit_view(layer, input_shape, max_edges)
+    if not layer.kernel:
+        return repeated(layer, _kernel_view(layer), input_shape, max_edges)
+    weight = layer.array().reshape(layer.n_out, layer.shape[1], -1)
+    return unrolled(layer, weight, _exists(layer, weight), input_shape, max_edges)
 
 
 def _check_names(view: str, norm: str) -> None:
@@ -199,7 +202,7 @@ def _block_diagonal(layer: Layer, values, exists, view: str) -> LayerGraph:
     width, taps = exists.shape[1], layer.size // exists.size  # taps behind one entry
     if layer.groups == 1 and exists.all():
         parameters = None if taps == 1 else np.arange(0, layer.size, taps)
-        return LayerGraph(_Complete(values), layer.name, parameters=parameters, view=view)
+        return LayerGraph(Complete(values), layer.name, parameters=parameters, view=view)
     flat, counts = np.flatnonzero(exists), exists.sum(axis=1)
     columns = flat % width
     if layer.groups > 1:

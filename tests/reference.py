@@ -47,3 +47,97 @@ def top_masks(scores, total):
     for _, layer, index in entries[:total]:
         masks[names[layer]][index] = True
     return {name: mask.reshape(np.shape(scores[name])) for name, mask in masks.items()}
+
+
+# --- layers: convolution and pooling by loops over every place and tap -----------------------------
+
+
+def convolution(layer, x):
+    """A convolution, transposed or not, of one example: one product at a time."""
+    weight = np.asarray(layer.array(), dtype=float)
+    mask = np.ones(layer.shape, bool) if layer.mask is None else layer.mask
+    shape = layer_output_shape(layer, x.shape)
+    out = np.zeros(shape)
+    per_in, per_out = layer.shape[1], layer.n_out // layer.groups
+    low = [pads[0] for pads in layer.padding]
+    geometry = list(zip(layer.stride, layer.dilation, low, strict=True))
+    for o, c in np.ndindex(layer.n_out, per_in):
+        channel = o // per_out * per_in + c
+        for tap in np.ndindex(*layer.kernel):
+            if not mask[(o, c, *tap)]:
+                continue
+            for place in np.ndindex(*(x.shape[1:] if layer.transposed else shape[1:])):
+                other = tuple(
+                    p * s - lo + t * d
+                    for p, t, (s, d, lo) in zip(place, tap, geometry, strict=True)
+                )
+                y, q = (other, place) if layer.transposed else (place, other)
+                if _inside(y, shape[1:]) and _inside(q, x.shape[1:]):
+                    out[(o, *y)] += weight[(o, c, *tap)] * x[(channel, *q)]
+    return out
+
+
+def layer_output_shape(layer, shape):
+    """Places of a convolution's output, counted one by one."""
+    sizes = []
+    for a, n in enumerate(shape[1:]):
+        k, s, d = layer.kernel[a], layer.stride[a], layer.dilation[a]
+        low, high = layer.padding[a]
+        if layer.transposed:
+            last = max(q * s + t * d for q in range(n) for t in range(k))
+            sizes.append(last + 1 - low - high + layer.output_padding[a])
+        else:
+            first = range(-low, n + high)
+            sizes.append(sum((p + low) % s == 0 and p + (k - 1) * d < n + high for p in first))
+    return (layer.n_out, *sizes)
+
+
+def _inside(place, shape):
+    return all(0 <= p < n for p, n in zip(place, shape, strict=True))
+
+
+def pooling(x, kernel, stride, padding, counts, *, kind, dilation=None, count_padding=True):
+    """Pooling of one example by loops; `counts` windows per axis, some of which may hang over."""
+    dims = len(kernel)
+    dilation = dilation or (1,) * dims
+    out = np.zeros((len(x), *counts))
+    for c in range(len(x)):
+        for place in np.ndindex(*counts):
+            values, size = [], 0
+            for tap in np.ndindex(*kernel):
+                at = tuple(
+                    p * s - lo + t * d
+                    for p, s, (lo, _), t, d in zip(
+                        place, stride, padding, tap, dilation, strict=True
+                    )
+                )
+                if _inside(at, x.shape[1:]):
+                    values.append(x[(c, *at)])
+                size += all(q < n + hi for q, n, (_, hi) in zip(at, x.shape[1:], padding, strict=True))
+            if kind == "max":
+                out[(c, *place)] = max(values)
+            else:
+                out[(c, *place)] = sum(values) / (size if count_padding else len(values))
+    return out
+
+
+def jacobian(function, shape):
+    """The matrix of a linear function of one example, column by column."""
+    n = int(np.prod(shape))
+    return np.stack([np.ravel(function(row.reshape(shape))) for row in np.eye(n)], axis=1)
+
+
+def reach(graph, joins):
+    """Which network inputs reach each layer's outputs and the network's output, by Boolean algebra."""
+    by_target = {}
+    for join in joins:
+        by_target.setdefault(join.target, []).append(join)
+    n_input = next(join.matrix.shape[1] for join in joins if join.source == -1)
+    outputs = {-1: np.eye(n_input, dtype=int)}
+    for target in [*range(len(graph)), len(graph)]:
+        inputs = sum(j.matrix.toarray().astype(int) @ outputs[j.source] for j in by_target[target])
+        pattern = np.eye(len(inputs), dtype=int)
+        if target < len(graph):
+            pattern = graph[target].pattern().astype(int)
+        outputs[target] = (pattern @ inputs > 0).astype(int)
+    return outputs

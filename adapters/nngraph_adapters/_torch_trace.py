@@ -1,0 +1,118 @@
+"""From a PyTorch module to a graph of aten ops, without a trace left on the module."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import nngraph as ng
+
+from ._torch_values import pruning_hooks, torch_module
+
+
+def example_tuple(example_inputs) -> tuple:
+    """The example inputs as the positional arguments of a model."""
+    torch = torch_module()
+    many = isinstance(example_inputs, (tuple, list))
+    inputs = tuple(example_inputs) if many else (example_inputs,)
+    inputs = tuple(x if isinstance(x, torch.Tensor) else torch.as_tensor(x) for x in inputs)
+    if not inputs or inputs[0].ndim < 2 or not len(inputs[0]):
+        raise ng.GraphError(
+            "example inputs are tensors with examples first, such as torch.zeros(1, 3, 32, 32); "
+            f"got {[tuple(x.shape) for x in inputs]}"
+        )
+    return inputs
+
+
+@contextmanager
+def evaluating(model) -> Iterator[dict[int, Any]]:
+    """`model` in evaluation mode and without pruning hooks; in the end it is as it was.
+
+    Gives the masks of pruned parameters, by the parameter's id. A pruned parameter goes by its own
+    name meanwhile. Evaluation mode is set flag by flag, because ``model.eval()`` may do more where
+    a model overrides ``train``.
+    """
+    modules = list(model.modules())
+    saved = [(module, dict(module.__dict__)) for module in modules]
+    inner = [
+        (value, copy.copy(value))
+        for _, attributes in saved
+        for value in attributes.values()
+        if isinstance(value, (dict, list, set))
+    ]
+    try:
+        masks = {}
+        for module in modules:
+            module.training = False
+            for key, hook in pruning_hooks(module):
+                name = hook._tensor_name
+                del module._forward_pre_hooks[key]
+                module.__dict__.pop(name, None)
+                module._parameters[name] = module._parameters.pop(f"{name}_orig")
+                masks[id(module._parameters[name])] = module._buffers[f"{name}_mask"]
+        yield masks
+    finally:
+        for module, attributes in saved:
+            module.__dict__.clear()
+            module.__dict__.update(attributes)
+        for value, before in inner:
+            value.clear()
+            value.extend(before) if isinstance(value, list) else value.update(before)
+
+
+def exported(model, inputs: Sequence):
+    """An exported program of functional aten ops, or the error that both ways of tracing gave.
+
+    ``torch.export`` first; where it fails, once more on the graph of ``torch.fx``, which is free of
+    the Python around it (attributes that forward sets, for one).
+    """
+    torch = torch_module()
+    # Torch warns about its own deprecations, and about attributes that forward sets (we put them
+    # back); none is the user's doing.
+    with warnings.catch_warnings(action="ignore"), torch.no_grad():
+        try:
+            program = torch.export.export(model, tuple(inputs), strict=False)
+        except Exception as error:  # anything may go wrong while a user's forward is traced
+            try:
+                graph = torch.fx.symbolic_trace(model)
+                program = torch.export.export(graph, tuple(inputs), strict=False)
+            except Exception:  # the first error tells more
+                return error
+        changes = (
+            node.target._schema.is_mutable
+            for node in program.graph.nodes
+            if hasattr(node.target, "_schema")
+        )
+        return program.run_decompositions({}) if any(changes) else program
+
+
+def called(model, inputs: Sequence) -> list[str]:
+    """Paths of the modules that hold parameters of their own, in the order they are called.
+
+    The model is run once, in evaluation mode; buffers and random streams are put back.
+    """
+    torch = torch_module()
+    order: dict[str, None] = {}
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    hooks = [
+        module.register_forward_hook(lambda *_, path=path: order.setdefault(path))
+        for path, module in model.named_modules()
+        if module._parameters
+    ]
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            model(*inputs)
+    except Exception as error:  # the user's forward, which may raise anything
+        raise ng.GraphError(
+            f"the model cannot be run on inputs of shapes {[tuple(x.shape) for x in inputs]}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    finally:
+        for hook in hooks:
+            hook.remove()
+        for buffer, before in buffers:
+            buffer.copy_(before)
+    return list(order)
