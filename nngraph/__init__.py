@@ -44,12 +44,13 @@ _MODULES = {
     "interchange": "from_networkx to_networkx",
     "matrices": "adjacency degrees glue incidence laplacian strengths",
     "paths": "path_counts path_weights",
+    "report": "analyze",
     "tables": "Table",
     "joins": "network_joins",
     "views": "fold layer_graph to_graph",
     "evaluation": "accuracy activations forward output_shapes stream_activations",
 }
-_SUBMODULES = ("datasets", "plotting")
+_SUBMODULES = ("datasets", "ensembles", "plotting")
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = sorted([*_HOME, *_SUBMODULES])

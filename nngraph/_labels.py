@@ -21,7 +21,7 @@ from ._windows import pool_views
 from .network import Node
 
 NEEDS_SHAPE = (
-    "this depends on the shape of one example; pass input_shape=(channels, height, width) or begin "
+    "where the shape of one example decides, pass input_shape=(channels, height, width) or begin "
     'the chain with {"input": [channels, height, width]}'
 )
 
@@ -79,7 +79,7 @@ class Labels:
         return replace(self, ids=np.broadcast_to(self.ids, extents), spread=tuple(spread))
 
 
-def through(node: Node, values: Sequence[Labels], shapes: Sequence, exact: bool) -> Labels:
+def through(node: Node, values: Sequence[Labels], shapes: Sequence) -> Labels:
     """Labels of what a node gives, which is no layer, from labels of what it reads.
 
     Parameters
@@ -88,8 +88,6 @@ def through(node: Node, values: Sequence[Labels], shapes: Sequence, exact: bool)
     values : sequence of Labels
     shapes : sequence of (tuple of int or None)
         Shape of one example of each, where it is known.
-    exact : bool
-        Vertices are positions (unit view); else a label stands for a channel, anywhere in space.
 
     Raises
     ------
@@ -109,12 +107,16 @@ def through(node: Node, values: Sequence[Labels], shapes: Sequence, exact: bool)
         raise ChainError(NEEDS_SHAPE)
     if node.op == "concat":
         return _concat(node, values, shapes)
-    if node.op in ("max_pool", "avg_pool") and exact:
-        return replace(first, ids=np.concatenate(list(pool_views(first.ids, node.options, -1))))
     return _OPS[node.op](node, first, shapes[0])
 
 
-def _anywhere(node: Node, labels: Labels, shape) -> Labels:
+def _pool(node: Node, labels: Labels, shape) -> Labels:
+    if any(labels.spread[2:]):
+        return _anywhere(labels)
+    return replace(labels, ids=np.concatenate(list(pool_views(labels.ids, node.options, -1))))
+
+
+def _anywhere(labels: Labels) -> Labels:
     """Labels that do not tell positions apart: at each position those of all."""
     ids = np.moveaxis(labels.ids, 1, -1)
     ids = ids.reshape(-1, ids.shape[-1], *[1] * (ids.ndim - 2))
@@ -122,7 +124,7 @@ def _anywhere(node: Node, labels: Labels, shape) -> Labels:
 
 
 def _global_avg_pool(node: Node, labels: Labels, shape) -> Labels:
-    ids = _anywhere(node, labels, shape).ids
+    ids = _anywhere(labels).ids
     if not node.options.get("keepdims"):
         ids = ids.reshape(ids.shape[:2])
     return Labels(ids, (False, labels.spread[1], *[False] * (ids.ndim - 2)))
@@ -159,8 +161,8 @@ def _slice(node: Node, labels: Labels, shape) -> Labels:
 
 
 _OPS: Mapping[str, Callable[[Node, Labels, tuple[int, ...] | None], Labels]] = {
-    "max_pool": _anywhere,
-    "avg_pool": _anywhere,
+    "max_pool": _pool,
+    "avg_pool": _pool,
     "global_avg_pool": _global_avg_pool,
     "flatten": _flatten,
     "reshape": _reshape,

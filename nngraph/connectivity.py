@@ -381,8 +381,8 @@ def effective_sparsity(
     total = sum(found.n_pairs) if total is None else total
     if total < max(effective, 1):
         raise GraphError(
-            f"total={total} parameters cannot hold the {effective} effective edges; it is the number "
-            "of parameters before pruning"
+            f"total={total} parameters cannot hold the {effective} effective edges; it is the "
+            "number of parameters before pruning"
         )
     return 1 - effective / total
 

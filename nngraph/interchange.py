@@ -148,13 +148,14 @@ def _add_set(G, number: int, n: int) -> range:
 
 def _add_layer(G, k: int, graph: LayerGraph, inputs: range, outputs: range) -> None:
     to, come = graph.edges()
-    ends = zip((come + inputs.start).tolist(), (to + outputs.start).tolist(), strict=True)
-    weights = graph.data.astype(np.float64).tolist()
-    G.add_edges_from(((u, v, {"weight": w}) for (u, v), w in zip(ends, weights, strict=True)))
+    columns = {"weight": graph.data.astype(np.float64).tolist()}
     if graph.parameters is not None:
-        found = zip((come + inputs.start).tolist(), (to + outputs.start).tolist(), strict=True)
-        for (u, v), parameter in zip(found, graph.parameters.tolist(), strict=True):
-            G[u][v]["parameter"] = parameter
+        columns["parameter"] = graph.parameters.tolist()
+    attributes = (
+        dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)
+    )
+    ends = (come + inputs.start).tolist(), (to + outputs.start).tolist()
+    G.add_edges_from(zip(*ends, attributes, strict=True))
     facts = {
         "name": graph.name, "dtype": graph.data.dtype.name, "view": graph.view,
         "parameters": graph.parameters is not None,
@@ -207,23 +208,27 @@ def _check_kind(G) -> None:
     if not isinstance(G, nx.Graph):
         raise TypeError(f"a networkx.Graph is needed, got {type(G).__name__}")
     if G.is_multigraph():
-        raise GraphError("a multigraph has parallel edges; add them up with networkx.Graph(G) first")
+        raise GraphError("a multigraph has parallel edges; make them one edge in a networkx.Graph")
     if G.is_directed():
         raise GraphError("a directed graph is no layer graph; pass G.to_undirected()")
 
 
 def _vertex_sets(G) -> dict[int, list[Hashable]]:
     """The nodes of each vertex set, in the order of the graph."""
+    layered = all(_is_whole(number) for _, number in G.nodes(data="layer"))
     sets: dict[int, list[Hashable]] = {}
-    for node, attributes in G.nodes(data=True):
-        number = attributes.get("layer", attributes.get("bipartite"))
-        if isinstance(number, bool) or not isinstance(number, (int, np.integer)):
+    for node, number in G.nodes(data="layer" if layered else "bipartite"):
+        if not _is_whole(number):
             raise GraphError(
                 f"node {node!r} has neither an integer 'layer' nor 'bipartite' (got {number!r}); "
                 "set it with networkx.set_node_attributes: 0 for inputs, 1 for outputs"
             )
         sets.setdefault(int(number), []).append(node)
     return sets
+
+
+def _is_whole(number) -> bool:
+    return isinstance(number, (int, np.integer)) and not isinstance(number, bool)
 
 
 def _places(sets: Mapping[int, list]) -> dict[Hashable, tuple[int, int]]:
@@ -236,9 +241,13 @@ def _weight(attributes: Mapping, key: str | None, edge) -> float:
     value = attributes.get(key)
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
         raise WeightError(
-            f"the edge {edge!r} has {key}={value!r}; a number is needed, or weight=None for weights 1"
+            f"the edge {edge!r} has {key}={value!r}; a number is needed, or weight=None for "
+            "weights of 1"
         )
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError:
+        raise WeightError(f"the edge {edge!r} has a {key} that no float can hold") from None
 
 
 def _layer(G, k: int, edges: list, sizes) -> LayerGraph:
@@ -247,13 +256,19 @@ def _layer(G, k: int, edges: list, sizes) -> LayerGraph:
     facts: Mapping[str, Any] = known[k] if k < len(known) else {"name": G.graph.get("name", "")}
     edges = sorted(edges, key=lambda edge: edge[:2])
     rows, columns, data, attributes = zip(*edges, strict=True) if edges else ((), (), (), ())
-    data = np.array(data, dtype=facts.get("dtype", "float64"))
+    with np.errstate(over="ignore"):  # LayerGraph finds what overflowed
+        data = np.array(data, dtype=np.float64).astype(facts.get("dtype", "float64"))
     place = (np.array(rows, dtype=np.int64), np.array(columns, dtype=np.int64))
-    parameters = [a["parameter"] for a in attributes] if facts.get("parameters") else None
+    parameters = None
+    if facts.get("parameters"):
+        parameters = [a.get("parameter") for a in attributes]
+        if None in parameters:
+            raise GraphError(f"an edge of layer {facts['name']!r} has no attribute 'parameter'")
+        parameters = np.array(parameters, dtype=np.int64)
     return LayerGraph(
         coo_array((data, place), shape=(n_out, n_in)),
         facts.get("name", ""),
-        parameters=None if parameters is None else np.array(parameters, dtype=np.int64),
+        parameters=parameters,
         view=facts.get("view"),
     )
 

@@ -36,9 +36,10 @@ def network_joins(network: Network, view: str = "kernel", input_shape=None) -> t
     -------
     tuple of Join
         By target, then source. Target ``len(network)`` is the network's output. Source -1 is its
-        input, whose vertices are channels where a convolution reads it, single numbers where linear
-        layers do and in the unit view, and rows of the table where an embedding does. Each matrix
-        has the inputs of the target's graph as rows and the outputs of the source's as columns.
+        input, whose vertices are channels where a convolution reads it, features where linear
+        layers do (single numbers behind a flatten, and in the unit view), and rows of the table
+        where an embedding does. Each matrix has the inputs of the target's graph as rows and the
+        outputs of the source's as columns.
 
     Raises
     ------
@@ -127,10 +128,13 @@ class _Joiner:
     def _op(self, node: Node, values: list[Labels]) -> Labels:
         shapes = [self.shapes.get(name) for name in node.inputs]
         try:
-            return through(node, values, shapes, self.view == "unit")
+            return through(node, values, shapes)
         except ChainError as error:
             behind = " and ".join(dict.fromkeys(map(self._named, values)))
-            raise ChainError(f"node {node.name!r} ({node.op}) behind {behind}: {error}") from None
+            hint = "" if self.shapes or NEEDS_SHAPE in str(error) else f" ({NEEDS_SHAPE})"
+            raise ChainError(
+                f"node {node.name!r} ({node.op}) behind {behind}: {error}{hint}"
+            ) from None
 
     def _input_labels(self) -> tuple[Labels, int]:
         """Labels of the input, and how many there are."""
@@ -143,12 +147,14 @@ class _Joiner:
         tables = [layer.n_in for layer in layers if layer.kind == "embedding"]
         if tables:
             return Labels.begin(np.full(1, -1), [True]), max(tables)
-        if self.shapes:
-            shape = self.shapes[self.wiring[0].name]
-            by_channel = self.view != "unit" and any(layer.kernel for layer in layers)
-        else:
-            shape, by_channel = self._inferred(readers), True
-        spread = [by_channel and a > 0 for a in range(len(shape))]
+        known = self.shapes.get(self.wiring[0].name)
+        shape = self._inferred(readers) if known is None else known
+        mixed = any(node.op in ("flatten", "reshape", "transpose") for node in readers)
+        if self.view == "unit" or (mixed and not any(layer.kernel for layer in layers)):
+            spread = [False] * len(shape)
+        else:  # channels come first, the features of a linear layer last
+            kept = 0 if any(layer.kernel for layer in layers) else len(shape) - 1
+            spread = [a != kept for a in range(len(shape))]
         extents = [1 if wide else n for wide, n in zip(spread, shape, strict=True)]
         return Labels.begin(np.arange(prod(extents)).reshape(extents), spread), prod(extents)
 

@@ -158,8 +158,8 @@ def path_weights(network: NetworkGraph) -> PathSums:
 
     Notes
     -----
-    With absolute weights, ``edges`` is the SynFlow score of each parameter; in a plain chain its sum
-    over any layer is the total (Tanaka et al. 2020, arXiv:2006.05467, theorem 1). With squared
+    With absolute weights, ``edges`` is the SynFlow score of each parameter; in a plain chain its
+    sum over any layer is the total (Tanaka et al. 2020, arXiv:2006.05467, theorem 1). With squared
     weights the total is the squared path norm (Neyshabur et al. 2015, arXiv:1503.00036). Cost:
     O(edges + entries of the joins), each layer built twice.
 
@@ -185,8 +185,8 @@ def path_weights(network: NetworkGraph) -> PathSums:
         total = _dot(there.end, np.ones_like(there.end))
     if not all(np.isfinite(v).all() for v in (*there.outputs, *home.inputs, total, crossing)):
         raise GraphError(
-            "a sum over paths is larger than 1.8e308; scale the weights (sums are multiplied with the "
-            "product of the scales) or take nngraph.path_counts"
+            "a sum over paths is larger than 1.8e308; scale the weights (sums are multiplied with "
+            "the product of the scales) or take nngraph.path_counts"
         )
     return PathSums(network, True, total, there.inputs, home.outputs, crossing)
 

@@ -132,10 +132,17 @@ def analyze(
         graph, row = NetworkGraph([network], joins=()) if single else network, _graph_row
         tasks = [_graph_task(layer, per_layer) for layer in graph]
     rows = ordered_map(row, tasks, Run(executor, progress))
+    notes = _notes(network, graph, rows)
     if "paths" in groups:
-        for row, extra in zip(rows, _paths(graph), strict=True):
-            row.update(extra)
-    return Table.from_records(rows, notes=_notes(network, graph, rows))
+        try:
+            found = _paths(graph)
+        except GraphError as error:
+            if metrics is not None:
+                raise
+            notes.append(f"path metrics left out: {error}")
+        else:
+            rows = [{**row, **extra} for row, extra in zip(rows, found, strict=True)]
+    return Table.from_records(rows, notes=notes)
 
 
 def _chosen(metrics: Sequence[str] | None, network) -> list[str]:
@@ -150,6 +157,17 @@ def _chosen(metrics: Sequence[str] | None, network) -> list[str]:
         if name not in known:
             raise GraphError(f"no group of metrics is named {name!r}{did_you_mean(name, known)}")
     return list(metrics)
+
+
+def _paths(graph: NetworkGraph) -> list[dict[str, Any]]:
+    from .connectivity import dead_units, effective_edges, reachability
+
+    found = reachability(graph)
+    edges, dead = effective_edges(found), dead_units(found).table()
+    return [
+        {"effective_edges": count, "dead_outputs": units}
+        for count, units in zip(edges["effective_edges"], dead["dead"], strict=True)
+    ]
 
 
 def _layer_task(source: LayerView, groups: list[str]) -> tuple:
@@ -167,9 +185,9 @@ def _layer_row(*task) -> dict[str, Any]:
 
 def _graph_task(graph: LayerGraph, groups: list[str]) -> tuple:
     if not graph.is_sparse:
-        return (graph.name, groups, graph.weights)
+        return graph.name, groups, graph.weights
     w = graph.weights
-    return (graph.name, groups, w.data, w.indices, w.indptr, graph.shape)
+    return graph.name, groups, w.data, w.indices, w.indptr, graph.shape
 
 
 def _graph_row(*task) -> dict[str, Any]:

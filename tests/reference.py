@@ -49,7 +49,7 @@ def top_masks(scores, total):
     return {name: mask.reshape(np.shape(scores[name])) for name, mask in masks.items()}
 
 
-# --- layers: convolution and pooling by loops over every place and tap -----------------------------
+# --- layers: convolution and pooling by loops over every place and tap ---------------------------
 
 
 def convolution(layer, x):
@@ -113,7 +113,8 @@ def pooling(x, kernel, stride, padding, counts, *, kind, dilation=None, count_pa
                 )
                 if _inside(at, x.shape[1:]):
                     values.append(x[(c, *at)])
-                size += all(q < n + hi for q, n, (_, hi) in zip(at, x.shape[1:], padding, strict=True))
+                ends = zip(at, x.shape[1:], padding, strict=True)
+                size += all(q < n + hi for q, n, (_, hi) in ends)
             if kind == "max":
                 out[(c, *place)] = max(values)
             else:
@@ -128,7 +129,7 @@ def jacobian(function, shape):
 
 
 def reach(graph, joins):
-    """Which network inputs reach each layer's outputs and the network's output, by Boolean algebra."""
+    """Which inputs reach each layer's outputs and the network's output, by Boolean algebra."""
     by_target = {}
     for join in joins:
         by_target.setdefault(join.target, []).append(join)

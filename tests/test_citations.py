@@ -46,8 +46,11 @@ def test_a_method_and_its_class_have_the_same_papers(names):
 
 @pytest.mark.parametrize(
     "name",
-    "spectral spectral_sparsify ramanujan_gap universal_cover full_spectrum pags pegs ERK Magnitude "
-    "singular_values ollivier_ricci forman lin_lu_yau neural_curvature ispasp".split(),
+    [
+        "spectral", "spectral_sparsify", "ramanujan_gap", "universal_cover", "full_spectrum",
+        "pags", "pegs", "ERK", "Magnitude", "singular_values", "ollivier_ricci", "forman",
+        "lin_lu_yau", "neural_curvature", "ispasp",
+    ],
 )
 def test_the_names_of_the_contract_are_known(name):
     assert ng.cite(name).count("@") >= 2

@@ -27,6 +27,10 @@ def one_op(op, x, **options):
     return ng.forward(w.network(), x)
 
 
+def alone(layer):
+    return ng.Network([layer], [ng.Node("x", "input"), ng.Node("y", "layer", "x", layer.name)])
+
+
 # --- layers ---------------------------------------------------------------------------------------
 
 
@@ -35,8 +39,7 @@ def one_op(op, x, **options):
 def test_convolutions_equal_loops_over_every_place_and_tap(case):
     layer, shape = case
     x = X.standard_normal((2, *shape))
-    found = ng.forward(ng.Network([layer], [ng.Node("input", "input"),
-                                            ng.Node("conv", "layer", "input", "conv")]), x)  # fmt: skip
+    found = ng.forward(alone(layer), x)
     expected = np.stack([reference.convolution(layer, example) for example in x])
     np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-9)
 
@@ -65,15 +68,14 @@ def test_convolutions_equal_torch(case):
         run = getattr(torch.nn.functional, f"conv{dims}d")
         padded = torch.nn.functional.pad(tx, pads)
         expected = run(padded, torch.from_numpy(weight), **options).numpy()
-    network = ng.Network([layer], [ng.Node("input", "input"), ng.Node("c", "layer", "input", "conv")])
-    np.testing.assert_allclose(ng.forward(network, x), expected, rtol=1e-10, atol=1e-8)
+    np.testing.assert_allclose(ng.forward(alone(layer), x), expected, rtol=1e-10, atol=1e-8)
 
 
 def test_transposed_with_torchs_own_padding_arguments():
     torch = pytest.importorskip("torch")
     module = torch.nn.ConvTranspose2d(
-        4, 6, (3, 2), stride=(2, 3), padding=(1, 0), output_padding=(1, 2), groups=2, dilation=(2, 1),
-        bias=False,
+        4, 6, (3, 2), stride=(2, 3), padding=(1, 0), output_padding=(1, 2), groups=2,
+        dilation=(2, 1), bias=False,
     ).double()  # fmt: skip
     source = module.weight.detach().numpy()
     layout = ng.Layout.transposed_conv(source.shape, 2)
@@ -82,9 +84,8 @@ def test_transposed_with_torchs_own_padding_arguments():
         groups=2, dilation=(2, 1), transposed=True, layout=layout,
     )  # fmt: skip
     x = X.standard_normal((3, 4, 5, 4))
-    network = ng.Network([layer], [ng.Node("x", "input"), ng.Node("up", "layer", "x", "up")])
     expected = module(torch.from_numpy(x)).detach().numpy()
-    np.testing.assert_allclose(ng.forward(network, x), expected, atol=1e-12)
+    np.testing.assert_allclose(ng.forward(alone(layer), x), expected, atol=1e-12)
     np.testing.assert_array_equal(layout.to_source(layer.weight), source)
 
 
@@ -122,7 +123,7 @@ def test_embeddings_look_up_integers():
     with pytest.raises(ng.ChainError, match=r"'table' is an embedding.*float64"):
         ng.forward(w.network(), tokens.astype(float))
     with pytest.raises(ng.ChainError, match="0 to 9, and is given 0 to 10"):
-        ng.forward(w.network(), tokens + [[0, 1, 0, 0]])
+        ng.forward(w.network(), tokens + np.array([[0, 1, 0, 0]]))
 
 
 def test_masks_and_stored_weights_are_applied(tmp_path):
@@ -174,9 +175,8 @@ def test_elementwise_ops_equal_torch():
         ("bias", {"bias": np.arange(4.0)[:, None]}, tx + torch.arange(4.0)[:, None]),
     ]  # fmt: skip
     for op, options, expected in cases:
-        np.testing.assert_allclose(
-            one_op(op, x, **options), expected.numpy(), rtol=2e-6, atol=2e-6, err_msg=f"{op} {options}"
-        )
+        found = one_op(op, x, **options)
+        np.testing.assert_allclose(found, expected.numpy(), 2e-6, 2e-6, err_msg=f"{op} {options}")
 
 
 def test_extreme_values_neither_overflow_nor_warn():
@@ -188,7 +188,8 @@ def test_extreme_values_neither_overflow_nor_warn():
 
 
 @pytest.mark.parametrize("given_keys", [
-    (), ("mean",), ("var",), ("scale",), ("shift",), ("mean", "var"), ("mean", "var", "scale", "shift"),
+    (), ("mean",), ("var",), ("scale",), ("shift",), ("mean", "var"),
+    ("mean", "var", "scale", "shift"),
 ])  # fmt: skip
 @pytest.mark.parametrize("axis", [1, -1])
 def test_batch_norm_with_any_part_missing(given_keys, axis):
@@ -236,8 +237,9 @@ def test_pooling_equals_loops(case, kind, ceil, count_padding):
         starts = range(-lo, n, s)  # none in the padding at the end
         counts.append(sum(a + k <= n + hi for a in starts))
         counts[-1] += ceil and counts[-1] < len(starts) and (n + lo + hi - k) % s > 0
-    options = {} if kind == "max" else {"count_padding": count_padding}
-    found = one_op(f"{kind}_pool", x, kernel=kernel, stride=stride, padding=padding, ceil=ceil, **options)
+    options = {"kernel": kernel, "stride": stride, "padding": padding, "ceil": ceil}
+    options |= {} if kind == "max" else {"count_padding": count_padding}
+    found = one_op(f"{kind}_pool", x, **options)
     expected = reference.pooling(
         x[0], kernel, stride, padding, counts, kind=kind, count_padding=count_padding
     )
@@ -405,15 +407,14 @@ def test_layers_that_do_not_fit_are_named_with_what_they_are_given():
     w.layer("one", np.ones((4, 3)))
     w.op("relu")
     w.layer("two", np.ones((2, 5)))
-    with pytest.raises(
-        ng.ChainError, match=r"'two' reads 5 features .* shape \(4,\), from node 'relu2' behind layer 'one'"
-    ):
+    given = r"'two' reads 5 .* shape \(4,\), from node 'relu2' behind layer 'one'"
+    with pytest.raises(ng.ChainError, match=given):
         ng.forward(w.network(), np.ones((2, 3)))
-    with pytest.raises(ng.ChainError, match=r"'one' reads 3 .* shape \(9,\), from the network's input"):
+    with pytest.raises(ng.ChainError, match=r"'one' reads 3 .*\(9,\), from the network's input"):
         ng.forward(w.network(), np.ones((2, 9)))
     w = Wiring()
     w.layer("conv", np.ones((2, 3, 3, 3)))
-    with pytest.raises(ng.ChainError, match="'conv' reads examples of 3 channels and 2 spatial axes"):
+    with pytest.raises(ng.ChainError, match="'conv' reads examples of 3 channels and 2 spatial"):
         ng.forward(w.network(), np.ones((1, 4, 8, 8)))
     with pytest.raises(ng.ChainError, match="'conv': a window of 3 does not fit into 2 entries"):
         ng.forward(w.network(), np.ones((1, 3, 2, 8)))
@@ -425,7 +426,7 @@ def test_layers_that_do_not_fit_are_named_with_what_they_are_given():
 def test_what_cannot_be_evaluated_is_named():
     w = Wiring()
     w.op("unsupported", name="attention", type="MultiHeadAttention")
-    with pytest.raises(ng.UnsupportedOpError, match="'attention'.*'MultiHeadAttention'"):
+    with pytest.raises(ng.UnsupportedOpError, match=r"'attention'.*'MultiHeadAttention'"):
         ng.forward(w.network(), np.ones((1, 3)))
     nodes = [ng.Node("a", "input"), ng.Node("b", "input"), ng.Node("c", "add", ("a", "b"))]
     with pytest.raises(ng.UnsupportedOpError, match="'b' is a second input"):
@@ -493,7 +494,8 @@ def test_accuracy_of_overflow_and_of_unknown_masks():
     w = Wiring()
     w.layer("big", np.full((2, 2), 3e38, np.float32))
     w.layer("difference", np.array([[1, -1], [1, -1]], np.float32))
-    with np.errstate(over="ignore", invalid="ignore"), pytest.raises(ng.GraphError, match="overflow"):
+    quiet = np.errstate(over="ignore", invalid="ignore")
+    with quiet, pytest.raises(ng.GraphError, match="overflow"):
         ng.accuracy(w.network(), np.full((1, 2), 1e30, np.float32), [0])
     with pytest.raises(ng.MaskError, match="no layer is named"):
         ng.accuracy(classifier(), np.ones((1, 3)), [0], masks={"fd": np.ones((3, 3), bool)})

@@ -116,7 +116,8 @@ def convolutions(draw, dims=(1, 2), most=2):
     """A convolution, transposed or not, with distinct weights, and the shape of its input."""
     dims = draw(st.sampled_from(dims))
     each = lambda low, high: tuple(draw(st.integers(low, high)) for _ in range(dims))  # noqa: E731
-    groups, kernel, stride, dilation = draw(st.integers(1, most)), each(1, 3), each(1, 3), each(1, 2)
+    groups, kernel = draw(st.integers(1, most)), each(1, 3)
+    stride, dilation = each(1, 3), each(1, 2)
     per_in, per_out = draw(st.integers(1, 2)), draw(st.integers(1, 2))
     padding = tuple((draw(st.integers(0, 2)), draw(st.integers(0, 2))) for _ in range(dims))
     transposed = draw(st.booleans())

@@ -112,9 +112,9 @@ class Builder:
         `moves` turns the weight's Moves into those of the canonical shape. A parameter that is
         used twice in the same way is one layer in two nodes.
         """
-        if not isinstance(weight, Constant) or not isinstance(at, str):
-            raise NotKnownError("of two computed values" if isinstance(at, str) else "of a constant")
-        if weight.path is None:
+        if not isinstance(at, str):
+            raise NotKnownError("of a constant")
+        if not isinstance(weight, Constant) or weight.path is None:
             raise NotKnownError("with a computed weight")
         try:
             layout = moves(weight.moves).layout()
@@ -137,7 +137,7 @@ class Builder:
         return node
 
     def bias(self, at: str, constant: Value, n_out: int, axis: int) -> str:
-        """Add the bias of a layer, one number per output, along an axis; returns the node's name."""
+        """Add a layer's bias, one number per output, along an axis; returns the node's name."""
         if not isinstance(constant, Constant):
             raise NotKnownError("with a computed bias")
         values = np.array(constant.value()).reshape(-1)
@@ -219,12 +219,11 @@ class Builder:
         return self.op(name, "reshape", [at], shape=new)
 
     def network(
-        self, output: str, sizes: Mapping[str, int], reasons: Mapping[str, str], *, source=None
+        self, output: str, sizes: Mapping[str, int], *, source: str | None = None
     ) -> ng.Network:
         """The network whose output is a node; `sizes` counts the parameters of the source.
 
-        Nodes that the output does not depend on are dropped; their layers stay. `reasons` says why
-        a parameter is no layer where its use does not.
+        Nodes that the output does not depend on are dropped; their layers stay.
         """
         if not self.layers:
             raise ng.WeightError(
@@ -234,7 +233,7 @@ class Builder:
         paths = {layer.path for layer in self.layers.values()}
         used = tuple((path, n) for path, n in sizes.items() if path in paths)
         skipped = tuple(
-            (path, n, self.roles.get(path, reasons.get(path, "not used in the forward pass")))
+            (path, n, self.roles.get(path, "not used in the forward pass"))
             for path, n in sizes.items()
             if path not in paths
         )

@@ -91,8 +91,8 @@ def _refusal(path: Path, error: Exception) -> ng.FormatError:
     if found := re.search(r"GLOBAL (\S+)", text):
         return ng.FormatError(
             f"{str(path)!r} holds a pickled {found[1]}, and pickled objects can run code when they "
-            "are loaded: nngraph loads tensors only, and nothing was run. If this is a whole model, "
-            "save model.state_dict() where you trust it"
+            "are loaded: nngraph loads tensors only, and nothing was run. If this is a whole "
+            "model, save model.state_dict() where you trust it"
         )
     reason = "no pickle of torch.save" if "weights_only" in text else text.partition(".")[0]
     return ng.FormatError(
@@ -168,8 +168,8 @@ def _spans(path: Path) -> dict[int, int] | None:
 def _stored(path: Path, spans: Mapping[int, int]) -> dict[str, ng.StoredArray] | None:
     """Handles to all tensors; None where one is no plain contiguous run of numbers.
 
-    Torch tells where a storage begins in the file when it loads to the meta device; old versions do not,
-    and their files are read whole.
+    Torch tells where a storage begins when it loads a file to the meta device; where an old version
+    does not, files are read whole.
     """
     handles = {}
     for name, tensor in _tensors(_load(path, "meta"), path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,8 @@ import nngraph as ng
 
 from ._builder import Builder, Constant, NotKnownError, Value
 from ._moves import Moves, NotExactError
-from ._torch_ops import HANDLERS, PERMUTATIONS, RESHAPES, SAME
+from ._torch_ops import HANDLERS
+from ._torch_shape_ops import PERMUTATIONS, RESHAPES, SAME
 from ._torch_values import to_numpy, torch_module, type_name
 
 
@@ -107,12 +108,9 @@ class Graph:
         with torch.no_grad():
             result = target(*args, **kwargs)
         roots = frozenset().union(*(self.env[x].roots for x in node.all_input_nodes))
-        if not isinstance(result, torch.Tensor):
+        if isinstance(result, (tuple, list)):
             self.tensors[node] = result
-            self.env[node] = [
-                Constant(to_numpy(x, node.name), roots=roots) if isinstance(x, torch.Tensor) else None
-                for x in result
-            ]
+            self.env[node] = [Constant(to_numpy(x, node.name), roots=roots) for x in result]
             return True
         moved = self._moved(node, name, options, tuple(result.shape))
         if moved is not None:
@@ -124,10 +122,10 @@ class Graph:
     def _moved(self, node, name: str, options: Mapping, shape) -> Constant | None:
         """A parameter after an op that only moves its entries."""
         first = node.args[0] if node.args else None
-        before = self.env.get(first) if hasattr(first, "op") else None
+        before = self.value(first)
         if not isinstance(before, Constant) or before.path is None:
             return None
-        if name in SAME and type_name(node.meta["val"].dtype) == type_name(self.tensors[first].dtype):
+        if name in SAME and node.meta["val"].dtype == self.tensors[first].dtype:
             return before
         try:
             if name in RESHAPES:
@@ -150,14 +148,14 @@ class Graph:
 
     def at(self, node) -> str:
         """The wiring's node for a node of the graph; NotKnownError for a constant."""
-        value = self.env.get(node) if hasattr(node, "op") else None
+        value = self.value(node)
         if not isinstance(value, str):
             raise NotKnownError("of a constant")
         return value
 
-    def value(self, node) -> Value | None:
-        """A node's name, a constant, or None for an argument that is absent."""
-        return None if node is None else self.env.get(node)
+    def value(self, argument):
+        """What an argument stands for: a node's name, a constant, or the number that it is."""
+        return self.env.get(argument) if hasattr(argument, "op") else argument
 
     @staticmethod
     def shape(node) -> tuple[int, ...]:
@@ -210,9 +208,3 @@ def _parameters(model, masks: Mapping[int, Any]) -> dict[str, tuple[Constant, An
         )  # fmt: skip
         found[name] = constant, parameter.detach()
     return found
-
-
-def sizes(model) -> Iterator[tuple[str, int]]:
-    """Path and number of entries of every parameter; tied ones once."""
-    for path, parameter in model.named_parameters():
-        yield path, parameter.numel()

@@ -16,12 +16,14 @@ Place = tuple[object, str]  # a module and the name of its parameter
 
 def parameter_places(model) -> dict[str, Place]:
     """Every parameter's module and name there, by path; a pruned one goes by its own name."""
-    return {
-        f"{path}.{name}" if path else name: (module, name)
-        for path, module in model.named_modules(remove_duplicate=False)
-        for name in (held.removesuffix("_orig") if f"{held.removesuffix('_orig')}_mask"
-                     in module._buffers else held for held in module._parameters)
-    }  # fmt: skip
+    places = {}
+    for path, module in model.named_modules(remove_duplicate=False):
+        for held, parameter in module._parameters.items():
+            pruned = held.removesuffix("_orig")
+            name = pruned if f"{pruned}_mask" in module._buffers else held
+            if parameter is not None:
+                places[f"{path}.{name}" if path else name] = (module, name)
+    return places
 
 
 def parameter_of(place: Place):
@@ -30,16 +32,13 @@ def parameter_of(place: Place):
     return module._parameters.get(f"{name}_orig", module._parameters.get(name))
 
 
-def apply_masks(model, masks: Mapping[str, np.ndarray], network=None, *, method="prune") -> None:
+def put_masks(model, masks: Mapping[str, np.ndarray], network, method: str) -> None:
     """See :func:`nngraph_adapters.torch.apply_masks`."""
     if method not in ("prune", "bake"):
         raise ValueError(f"method must be 'prune' or 'bake', got {method!r}")
     if not isinstance(masks, Mapping):
         raise ng.MaskError(f"masks must map layer names to bool arrays, got {type(masks).__name__}")
-    places = {
-        path: place for path, place in parameter_places(model).items()
-        if parameter_of(place) is not None
-    }  # fmt: skip
+    places = parameter_places(model)
     wanted: dict[int, tuple[str, np.ndarray]] = {}
     for name, mask in masks.items():
         path, layout = _target(name, places, network)
@@ -64,9 +63,9 @@ def _target(name, places: Mapping[str, Place], network) -> tuple[str, ng.Layout]
     """The path of the parameter that a mask is for, and how it lies there."""
     known = {layer_name(path): path for path in places} | {path: path for path in places}
     if network is not None:
-        by_name = {layer.path: layer for layer in network} | {layer.name: layer for layer in network}
-        if name in by_name and by_name[name].path in places:
-            return by_name[name].path, by_name[name].layout
+        layers = {layer.path: layer for layer in network} | {x.name: x for x in network}
+        if name in layers and layers[name].path in places:
+            return layers[name].path, layers[name].layout
     elif name in known:
         module, attribute = places[known[name]]
         parameter = parameter_of(places[known[name]])
@@ -74,7 +73,7 @@ def _target(name, places: Mapping[str, Place], network) -> tuple[str, ng.Layout]
         if moves is not None:
             return known[name], moves.layout()
         raise ng.MaskError(
-            f"how {name!r}, of shape {tuple(parameter.shape)} in a {type(module).__name__}, connects "
+            f"how {name!r}, of shape {tuple(parameter.shape)} in a {type(module).__name__}, joins "
             "inputs to outputs is not known; pass network=from_module(model, example_inputs)"
         )
     names = [layer_name(path) for path, place in places.items() if parameter_of(place).ndim > 1]
@@ -104,7 +103,7 @@ def _to_source(name: str, mask, layout: ng.Layout, parameter) -> np.ndarray:
 
 
 def _prune(place: Place, mask: np.ndarray) -> None:
-    """``name_orig``, ``name_mask`` and a forward pre-hook, as ``prune.custom_from_mask`` leaves them."""
+    """``name_orig``, ``name_mask`` and a pre-hook, as ``prune.custom_from_mask`` leaves them."""
     torch, prune = torch_module(), require("torch.nn.utils.prune", "torch")
     module, name = place
     values = torch.from_numpy(mask.copy())
@@ -139,8 +138,6 @@ def stored_masks(model) -> Iterator[tuple[str, np.ndarray]]:
     for path, place in parameter_places(model).items():
         module, name = place
         parameter = parameter_of(place)
-        if parameter is None:
-            continue
         moves = canonical_moves(module, name, parameter.shape)
         if moves is None or (id(parameter), moves) in seen:
             continue

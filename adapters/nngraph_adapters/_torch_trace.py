@@ -13,12 +13,18 @@ import nngraph as ng
 from ._torch_values import pruning_hooks, torch_module
 
 
-def example_tuple(example_inputs) -> tuple:
-    """The example inputs as the positional arguments of a model."""
+def positional(model, inputs) -> tuple:
+    """Inputs as the positional arguments of a model; floating-point arrays take its type."""
     torch = torch_module()
-    many = isinstance(example_inputs, (tuple, list))
-    inputs = tuple(example_inputs) if many else (example_inputs,)
-    inputs = tuple(x if isinstance(x, torch.Tensor) else torch.as_tensor(x) for x in inputs)
+    inputs = tuple(inputs) if isinstance(inputs, (tuple, list)) else (inputs,)
+    dtype = next((p.dtype for p in model.parameters() if p.is_floating_point()), torch.float32)
+    tensors = []
+    for x in inputs:
+        if not isinstance(x, torch.Tensor):
+            x = torch.as_tensor(x)
+            x = x.to(dtype) if x.is_floating_point() else x
+        tensors.append(x)
+    inputs = tuple(tensors)
     if not inputs or inputs[0].ndim < 2 or not len(inputs[0]):
         raise ng.GraphError(
             "example inputs are tensors with examples first, such as torch.zeros(1, 3, 32, 32); "
@@ -87,32 +93,3 @@ def exported(model, inputs: Sequence):
             if hasattr(node.target, "_schema")
         )
         return program.run_decompositions({}) if any(changes) else program
-
-
-def called(model, inputs: Sequence) -> list[str]:
-    """Paths of the modules that hold parameters of their own, in the order they are called.
-
-    The model is run once, in evaluation mode; buffers and random streams are put back.
-    """
-    torch = torch_module()
-    order: dict[str, None] = {}
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    hooks = [
-        module.register_forward_hook(lambda *_, path=path: order.setdefault(path))
-        for path, module in model.named_modules()
-        if module._parameters
-    ]
-    try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            model(*inputs)
-    except Exception as error:  # the user's forward, which may raise anything
-        raise ng.GraphError(
-            f"the model cannot be run on inputs of shapes {[tuple(x.shape) for x in inputs]}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for buffer, before in buffers:
-            buffer.copy_(before)
-    return list(order)

@@ -34,7 +34,8 @@ def to_numpy(tensor, what: str) -> np.ndarray:
     if tensor.is_quantized:
         tensor = tensor.dequantize()
     tensor = (tensor.to_dense() if tensor.layout != torch.strided else tensor).cpu()
-    if tensor.is_floating_point() and type_name(tensor.dtype) not in ("float16", "float32", "float64"):
+    known = (torch.float16, torch.float32, torch.float64)
+    if tensor.is_floating_point() and tensor.dtype not in known:
         tensor = tensor.float()
     try:
         array = tensor.resolve_conj().resolve_neg().numpy().view()
@@ -66,8 +67,8 @@ def transposed(moves: Moves, groups: int) -> Moves:
     """The weight of a transposed convolution, ``(n_in, n_out / groups, *kernel)``, canonical."""
     n_in, n_out, *kernel = moves.shape
     split = moves.reshape((groups, n_in // groups, n_out, *kernel))
-    kernel_axes = range(3, len(split.shape))
-    return split.transpose((0, 2, 1, *kernel_axes)).reshape((groups * n_out, n_in // groups, *kernel))
+    turned = split.transpose((0, 2, 1, *range(3, len(split.shape))))
+    return turned.reshape((groups * n_out, n_in // groups, *kernel))
 
 
 def geometry(module) -> dict:

@@ -6,19 +6,17 @@ Importing this module does not import torch; its functions do (extra ``torch``).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 import nngraph as ng
 
+from ._torch_calls import by_calls, module_outputs
 from ._torch_files import TorchFormat
-from ._torch_graph import Graph, sizes
-from ._torch_masks import apply_masks as _apply
-from ._torch_masks import parameter_of, parameter_places, stored_masks
-from ._torch_trace import called, evaluating, example_tuple, exported
-from ._torch_values import canonical_moves, geometry, layer_name, to_numpy, torch_module, type_name
+from ._torch_graph import Graph
+from ._torch_masks import put_masks, stored_masks
+from ._torch_trace import evaluating, exported, positional
+from ._torch_values import torch_module
 
 __all__ = ["FORMAT", "activations", "apply_masks", "from_module", "stream_activations", "to_masks"]
 
@@ -77,18 +75,17 @@ def from_module(model, example_inputs, *, strict: bool = False) -> ng.Network:
       skipped 2.bias (2): bias
     """
     _check_model(model)
-    inputs = example_tuple(example_inputs)
+    inputs = positional(model, example_inputs)
     with evaluating(model) as masks:
         program = exported(model, inputs)
         if isinstance(program, Exception):
+            problem = f"torch.export cannot trace the model: {_summary(program)}"
             if strict:
-                raise ng.UnsupportedOpError(
-                    f"torch.export cannot trace the model: {_first_line(program)}"
-                ) from program
-            return _by_calls(model, inputs, masks, _first_line(program))
+                raise ng.UnsupportedOpError(problem) from program
+            return by_calls(model, inputs, masks, problem)
         graph = Graph(program, model, masks, strict)
         output = graph.walk()
-        return graph.builder.network(output, dict(sizes(model)), {}, source=None)
+        return graph.builder.network(output, {p: x.numel() for p, x in model.named_parameters()})
 
 
 def apply_masks(
@@ -136,7 +133,7 @@ def apply_masks(
     0.0
     """
     _check_model(model)
-    _apply(model, masks, network, method=method)
+    put_masks(model, masks, network, method)
 
 
 def to_masks(model) -> ng.Masks:
@@ -243,38 +240,7 @@ def stream_activations(
     [0.0, 2.0]
     """
     _check_model(model)
-    torch = torch_module()
-    paths = {path: module for path, module in model.named_modules() if path}
-    wanted = set(modules or (path for path, m in paths.items() if not any(m.children())))
-    for path in wanted - set(paths):
-        raise ng.GraphError(f"the model has no module {path!r}; it has {list(paths)[:12]}")
-    for batch in batches:
-        found: dict[str, np.ndarray] = {}
-
-        def keep(path: str, output: Any, found=found) -> None:
-            if isinstance(output, torch.Tensor):
-                name, k = path, 2
-                while name in found:
-                    name, k = f"{path}_{k}", k + 1
-                # A copy: an op in place may come after.
-                found[name] = to_numpy(output.detach().clone(), f"the output of {path!r}")
-
-        training = [(module, module.training) for module in model.modules()]
-        hooks = [
-            paths[path].register_forward_hook(lambda _, __, output, path=path: keep(path, output))
-            for path in wanted
-        ]
-        try:
-            for module, _ in training:
-                module.training = False
-            with torch.no_grad():
-                model(*example_tuple(batch))
-        finally:
-            for hook in hooks:
-                hook.remove()
-            for module, flag in training:
-                module.training = flag
-        yield found
+    return module_outputs(model, batches, modules)
 
 
 def _check_model(model) -> None:
@@ -286,43 +252,6 @@ def _check_model(model) -> None:
         )
 
 
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
-
-
-def _by_calls(model, inputs, masks: Mapping[int, Any], problem: str) -> ng.Network:
-    """The layers of torch.nn in the order their modules are called, without wiring."""
-    order = called(model, inputs)
-    places = parameter_places(model)
-    rank = {path: k for k, path in enumerate(order)}
-    owner = lambda path: path.rpartition(".")[0]  # noqa: E731
-    layers, skipped, seen = [], [], set()
-    for path in sorted(places, key=lambda path: rank.get(owner(path), len(rank))):
-        parameter = parameter_of(places[path])
-        if parameter is None or id(parameter) in seen:
-            continue
-        seen.add(id(parameter))
-        module, name = places[path]
-        moves = canonical_moves(module, name, parameter.shape) if name == "weight" else None
-        if owner(path) not in rank:
-            skipped.append((path, parameter.numel(), "not used in the forward pass"))
-        elif moves is None:
-            vector = parameter.ndim < 2
-            reason = "bias" if name == "bias" else "1 axis: a vector of a norm"
-            other = f"a parameter of {type(module).__name__}: its use is not known without a trace"
-            skipped.append((path, parameter.numel(), reason if vector else other))
-        else:
-            layout, array = moves.layout(), to_numpy(parameter, f"parameter {path!r}")
-            mask = masks.get(id(parameter))
-            layers.append(ng.Layer(
-                layer_name(path), layout.to_canonical(array), path=path, layout=layout,
-                source_dtype=type_name(parameter.dtype), **geometry(module),
-            ))  # fmt: skip
-            if mask is not None:
-                kept = layout.to_canonical(to_numpy(mask, f"the mask of {path!r}") != 0)
-                layers[-1] = replace(layers[-1], mask=kept)
-    if not layers:
-        raise ng.WeightError("the model has no layer of torch.nn, and it cannot be traced")
-    used = tuple((layer.path, layer.size) for layer in layers)
-    note = ("wiring", 0, f"torch.export cannot trace the model ({problem}): layers in call order")
-    return ng.Network(tuple(layers), coverage=ng.Coverage(used, (*skipped, note)))
+def _summary(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else 'no more is known'}"
