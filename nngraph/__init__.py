@@ -45,6 +45,10 @@ _MODULES = {
     "matrices": "adjacency degrees glue incidence laplacian strengths",
     "paths": "path_counts path_weights",
     "report": "analyze",
+    "resistance": (
+        "effective_resistance kirchhoff_index leverage_scores resistance_matrix "
+        "spanning_tree_count"
+    ),
     "tables": "Table",
     "joins": "network_joins",
     "views": "fold layer_graph to_graph",

@@ -66,13 +66,13 @@ def as_weights(array, what: str) -> np.ndarray:
     with np.errstate(over="ignore"):  # of numbers beyond float64; the check below finds them
         kept = array.astype(np.float32 if array.dtype.itemsize <= 4 else np.float64, copy=False)
     check_finite(kept, what)
-    if kept is array and _is_exposed(kept):
+    if kept is array and is_exposed(kept):
         kept = kept.copy()
     kept.flags.writeable = False
     return kept
 
 
-def _is_exposed(array: np.ndarray) -> bool:
+def is_exposed(array: np.ndarray) -> bool:
     """Whether somebody can write to the array's memory, through it or through what it views."""
     while not array.flags.writeable:
         if not isinstance(array.base, np.ndarray):
@@ -113,8 +113,11 @@ def from_sparse(weights, what: str):
     if weights.dtype.kind != "f":
         as_weights(np.zeros(0, weights.dtype), what)
     kept = np.float32 if weights.dtype.itemsize <= 4 else np.float64
-    csr = csr_array(weights, dtype=kept, copy=True)
-    csr.sum_duplicates()  # also sorts; keeps stored zeros
+    if weights.format == "csr" and weights.dtype == kept and _is_frozen(weights):
+        csr = csr_array((weights.data, weights.indices, weights.indptr), shape=weights.shape)
+    else:
+        csr = csr_array(weights, dtype=kept, copy=True)
+        csr.sum_duplicates()  # also sorts; keeps stored zeros
     check_finite(csr.data, what)
     if csr.nnz == csr.shape[0] * csr.shape[1]:
         dense = csr.data.reshape(csr.shape)
@@ -135,6 +138,12 @@ def from_bool(matrix, what: str) -> csr_array:
     csr.sum_duplicates()
     csr.eliminate_zeros()
     return freeze(csr)
+
+
+def _is_frozen(csr) -> bool:
+    """Whether nobody can change these arrays, and nothing about them needs to be changed."""
+    exposed = any(map(is_exposed, (csr.data, csr.indices, csr.indptr)))
+    return not exposed and csr.has_canonical_format
 
 
 def check_rank(shape, what: str) -> None:

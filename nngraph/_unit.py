@@ -12,7 +12,7 @@ from ._windows import layer_shape, tap_pairs
 from .graph import LayerGraph
 from .network import Layer
 
-_BLOCK_EDGES = 4_000_000  # edges made at once
+_BLOCK_EDGES = 500_000  # edges made at once
 
 
 def unit_shapes(layer: Layer, input_shape) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -58,21 +58,27 @@ def unrolled(layer: Layer, weight, exists, input_shape, max_edges: int) -> Layer
     _check_budget(layer, int(per_output.sum()), max_edges)
     if layer.transposed:  # so that each row's columns come out ascending
         pairs.reverse()
+    ends = np.cumsum(per_output)
+    index = np.int32 if max(ends[-1], prod(before)) <= np.iinfo(np.int32).max else np.int64
+    data, parameters = np.empty(ends[-1], weight.dtype), np.empty(ends[-1], np.int64)
+    columns, indptr = np.empty(ends[-1], index), np.zeros(prod(after) + 1, index)
     block = max(1, _BLOCK_EDGES // max(1, int(per_output.max())))
-    parts = [
-        _block(layer, exists[first : first + block], first, pairs, (prod(before), prod(after[1:])))
-        for first in range(0, layer.n_out, block)
-    ]
-    parameters, columns, counts = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    indptr = np.concatenate([[0], np.cumsum(counts)])
-    weights = csr_array(
-        (weight.reshape(-1)[parameters], columns, indptr), shape=(prod(after), prod(before))
-    )
+    places = prod(after[1:])
+    for first in range(0, layer.n_out, block):
+        last = min(first + block, layer.n_out)
+        part = _block(layer, exists[first:last], first, pairs, (prod(before), places))
+        here = slice(ends[first] - per_output[first], ends[last - 1])
+        parameters[here], columns[here] = part.data, part.indices
+        data[here] = weight.reshape(-1)[part.data]
+        indptr[first * places + 1 : last * places + 1] = part.indptr[1:] + here.start
+    for array in (data, parameters, columns, indptr):
+        array.flags.writeable = False  # so that the graph need not copy them
+    weights = csr_array((data, columns, indptr), shape=(prod(after), prod(before)))
     return LayerGraph(weights, layer.name, parameters=parameters, view="unit")
 
 
-def _block(layer: Layer, exists, first: int, pairs, sizes):
-    """Parameter and column of each edge of the output channels from `first`, and edges per row."""
+def _block(layer: Layer, exists, first: int, pairs, sizes) -> csr_array:
+    """The rows of the output channels from `first`, with the parameter of each edge as its data."""
     (n_in, places), taps = sizes, len(pairs)
     uses = np.array([len(at) for at, _ in pairs])
     starts = np.cumsum(uses) - uses
@@ -87,9 +93,8 @@ def _block(layer: Layer, exists, first: int, pairs, sizes):
     columns = np.repeat(channel * (n_in // layer.n_in), times) + input_places[edges]
     tap = taps - 1 - t if layer.transposed else t
     parameters = np.repeat((o * layer.shape[1] + c) * taps + tap, times)
-    # The conversion sorts by row and keeps the order within; the parameters ride along as data.
-    csr = csr_array((parameters, (rows, columns)), shape=(len(exists) * places, n_in))
-    return csr.data, csr.indices, np.diff(csr.indptr)
+    # The conversion sorts by row and keeps the order within.
+    return csr_array((parameters, (rows, columns)), shape=(len(exists) * places, n_in))
 
 
 def _check_budget(layer: Layer, n_edges: int, max_edges: int) -> None:

@@ -43,12 +43,14 @@ class EdgeValues:
     report: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        values = np.array(self.values, dtype=np.float64)
+        values = np.asarray(self.values, dtype=np.float64)
         if values.shape != (self.graph.n_edges,):
             raise WeightError(
                 f"{self.graph.n_edges} edge values are needed, got shape {values.shape}"
             )
-        values.flags.writeable = False
+        if values.flags.writeable:  # so that nobody can change it; a read-only one is kept
+            values = values.copy()
+            values.flags.writeable = False
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "report", MappingProxyType(dict(self.report)))
 

@@ -20,6 +20,7 @@ from ._canonical import (
     from_dense,
     from_sparse,
     full_csr,
+    is_exposed,
 )
 from ._errors import ChainError, MaskError, NegativeWeightError, WeightError
 
@@ -83,13 +84,13 @@ class LayerGraph:
         canonical = from_sparse(weights, what) if issparse(weights) else from_dense(weights, what)
         object.__setattr__(self, "weights", canonical)
         if self.parameters is not None:
-            parameters = np.array(self.parameters)
+            parameters = np.asarray(self.parameters)
             if parameters.shape != (self.n_edges,) or parameters.dtype.kind not in "iu":
                 raise WeightError(
                     f"{what}: parameters must be one integer per edge, shape ({self.n_edges},), "
                     f"got {parameters.dtype} of shape {parameters.shape}"
                 )
-            parameters = parameters.astype(np.int64, copy=False)
+            parameters = parameters.astype(np.int64, copy=is_exposed(parameters))
             parameters.flags.writeable = False
             object.__setattr__(self, "parameters", parameters)
 

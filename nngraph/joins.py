@@ -181,6 +181,12 @@ class _Joiner:
             return np.arange(layer.n_in)[None]
         if self.view == "unit":
             return labels.ids.reshape(len(labels.ids), -1)
+        axes = 1 if labels.flat else labels.ids.ndim - 1
+        if layer.kernel and axes != len(layer.kernel) + 1:
+            raise ChainError(
+                f"layer {layer.name!r} reads {len(layer.kernel)} spatial axes behind the channels, "
+                f"but {self._named(labels)} gives {axes} axes in all; {NEEDS_SHAPE}"
+            )
         if labels.flat:
             known = prod(labels.ids.shape[1:])
             fits, given = layer.n_in % known == 0, f"a multiple of {known}"

@@ -85,9 +85,7 @@ def strengths(graph: LayerGraph) -> Sides:
     if not graph.is_sparse:
         return Sides(*(graph.weights.sum(axis=axis, dtype=np.float64) for axis in (0, 1)))
     outputs, inputs = graph.edges()
-    return Sides(
-        np.bincount(inputs, graph.data, graph.n_in), np.bincount(outputs, graph.data, graph.n_out)
-    )
+    return Sides(_sums(inputs, graph.data, graph.n_in), _sums(outputs, graph.data, graph.n_out))
 
 
 def adjacency(graph: LayerGraph | NetworkGraph) -> csr_array:
@@ -176,8 +174,7 @@ def laplacian(graph: LayerGraph | NetworkGraph, kind: str = "combinatorial") -> 
         raise GraphError(f"no Laplacian is of kind {kind!r}{did_you_mean(kind, KINDS)}")
     edges = _edges(graph, "the Laplacian")
     weights = edges.weights.astype(np.float64)
-    strength = np.bincount(edges.inputs, weights, edges.n)
-    strength += np.bincount(edges.outputs, weights, edges.n)
+    strength = _sums(edges.inputs, weights, edges.n) + _sums(edges.outputs, weights, edges.n)
     if kind == "signless":
         return _symmetric(edges, weights, strength)
     if kind == "combinatorial":
@@ -329,6 +326,12 @@ class _Glued:
         fed = np.bincount(self.columns, minlength=self.n) > 0
         mask = np.broadcast_to(fed, (graph.n_out, self.n))
         return from_mask(graph.weights @ join, mask, graph.name)
+
+
+def _sums(vertices: np.ndarray, weights: np.ndarray, n: int) -> np.ndarray:
+    """Sum of the weights at each of n vertices."""
+    sums = np.bincount(vertices, weights, n)
+    return sums.astype(np.float64, copy=False)  # bincount gives integers where there are none
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ REQUIRED: Mapping[str, tuple[str, ...]] = {
 
 def spatial(value, dims: int, name: str) -> tuple[int, ...]:
     """`value` as one int per spatial dimension (an int stands for all of them)."""
-    values = (value,) * dims if np.ndim(value) == 0 else tuple(value)
+    values = (value,) * dims if _is_one(value) else tuple(value)
     if len(values) != dims or any(not _is_count(v) or v < 1 for v in values):
         raise ChainError(f"{name} must be {dims} positive integers, got {value!r}")
     return tuple(int(v) for v in values)
@@ -56,11 +56,15 @@ def spatial(value, dims: int, name: str) -> tuple[int, ...]:
 
 def pad_pairs(value, dims: int) -> tuple[tuple[int, int], ...]:
     """Padding as one (low, high) pair per spatial dimension; ints stand for both ends."""
-    items = (value,) * dims if np.ndim(value) == 0 else tuple(value)
-    pairs = [(v, v) if np.ndim(v) == 0 else tuple(v) for v in items]
+    items = (value,) * dims if _is_one(value) else tuple(value)
+    pairs = [(v, v) if _is_one(v) else tuple(v) for v in items]
     if len(pairs) != dims or any(len(p) != 2 or not all(map(_is_count, p)) for p in pairs):
         raise ChainError(f"padding must be {dims} counts or (low, high) pairs, got {value!r}")
     return tuple((int(low), int(high)) for low, high in pairs)
+
+
+def _is_one(value) -> bool:
+    return isinstance(value, str) or not hasattr(value, "__iter__")
 
 
 def _is_count(value) -> bool:

@@ -6,6 +6,7 @@ What they draw is small and often nasty: vertices without edges, several compone
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -80,12 +81,13 @@ def layer_graphs(
     if connected is False and sparse is False:
         raise GraphError("a complete graph is connected; drop connected=False or sparse=False")
     least = 2 if sparse or connected is False else 1
-    if (max_side if shape is None else shape[0] * shape[1]) < least:
-        raise GraphError("with sparse=True or connected=False a graph needs at least two pairs")
+    tree = bool(sparse and connected)  # and not all pairs: two vertices at least on each side
+    if max_side < least or (shape and (shape[0] * shape[1] < least or (tree and 1 in shape))):
+        raise GraphError(f"no graph of this size has sparse={sparse} and connected={connected}")
 
     @st.composite
     def build(draw) -> LayerGraph:
-        n_out, n_in = shape or draw(_shapes(st, max_side, least, tree=bool(sparse and connected)))
+        n_out, n_in = shape or draw(_shapes(st, max_side, least, tree=tree))
         mask = draw(_patterns(st, n_out, n_in, sparse, connected))
         kind = np.dtype(dtype or draw(st.sampled_from(["float64", "float32"])))
         values = np.zeros((n_out, n_in), kind)
@@ -158,7 +160,8 @@ def networks(
     ----------
     kind : {"mlp", "convnet"}, optional
         Default: either. A convnet has one or two convolutions (stride, padding, dilation, groups),
-        activations, perhaps a pooling, then a linear layer.
+        activations, perhaps batch norms and a pooling, then a linear layer; an MLP may have a skip
+        connection.
     max_side : int
         Most units or channels of a layer.
     masked : bool, optional
@@ -213,7 +216,7 @@ def networks(
 
 def _shapes(st, max_side: int, least_pairs: int, *, tree: bool):
     sides = st.tuples(st.integers(1, max_side), st.integers(1, max_side))
-    if tree:  # connected, and some pair is no edge: two vertices at least on each side
+    if tree:
         return sides.filter(lambda shape: min(shape) > 1)
     return sides.filter(lambda shape: shape[0] * shape[1] >= least_pairs)
 
@@ -242,20 +245,20 @@ def _patterns(st, n_out: int, n_in: int, sparse: bool | None, connected: bool | 
         elif connected is False:
             _cut_off(mask, rng)
         if sparse and mask.all():
-            mask[_removable(mask)] = False
+            mask[-1, -1] = False
         return mask
 
     return build()
 
 
 def _connect(mask: np.ndarray, rng) -> None:
-    """Add a random spanning tree."""
+    """Add a random spanning tree: each vertex of c0 r0 c1 r1 ... is joined with an earlier one."""
     rows, columns = rng.permutation(mask.shape[0]), rng.permutation(mask.shape[1])
     mask[rows[0], columns[0]] = True
     for i in range(1, len(rows)):
         mask[rows[i], rng.choice(columns[: i + 1])] = True
     for j in range(1, len(columns)):
-        mask[rng.choice(rows[:j] if len(rows) > 1 else rows), columns[j]] = True
+        mask[rng.choice(rows[:j]), columns[j]] = True
 
 
 def _cut_off(mask: np.ndarray, rng) -> None:
@@ -265,10 +268,6 @@ def _cut_off(mask: np.ndarray, rng) -> None:
         mask[rng.integers(n_out)] = False
     else:
         mask[:, rng.integers(n_in)] = False
-
-
-def _removable(mask: np.ndarray) -> tuple[int, int]:
-    return mask.shape[0] - 1, mask.shape[1] - 1
 
 
 def _weights(st, n: int, weights: str, dtype: np.dtype):
@@ -297,9 +296,14 @@ def _mlp(draw, st, max_side: int, rng) -> tuple[dict, list]:
     sizes = draw(st.lists(st.integers(1, max_side), min_size=2, max_size=4))
     tensors: dict[str, np.ndarray] = {}
     chain: list = [{"input": [sizes[0]]}]
-    for k, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for k, (n_in, n_out) in enumerate(pairwise(sizes)):
         _linear(tensors, f"fc{k}", n_in, n_out, rng)
-        chain += [f"fc{k}", draw(st.sampled_from(["relu", "tanh", "sigmoid"]))]
+        op = draw(st.sampled_from(["relu", "tanh", "sigmoid"]))
+        chain += [f"fc{k}", {"op": op, "name": f"act{k}"}]
+    if draw(st.booleans()):  # a residual block at the end
+        _linear(tensors, "skipped", n_out, n_out, rng)
+        add = {"op": "add", "inputs": [f"act{k}", "skipped"]}
+        return tensors, [*chain, "skipped", add, "relu"]
     return tensors, chain[:-1]
 
 
@@ -310,7 +314,8 @@ def _convnet(draw, st, max_side: int, rng) -> tuple[dict, list]:
     for k in range(draw(st.integers(1, 2))):
         groups = draw(st.sampled_from([g for g in (1, 2) if channels % g == 0]))
         n_out = groups * draw(st.integers(1, max(max_side // groups, 1)))
-        kernel, stride, padding = (draw(st.integers(*ends)) for ends in ((1, 2), (1, 2), (0, 1)))
+        kernel, stride = draw(st.integers(1, min(2, size))), draw(st.integers(1, 2))
+        padding = draw(st.integers(0, 1))
         dilation = draw(st.integers(1, 2)) if size > 2 else 1
         tensors[f"conv{k}.weight"] = rng.normal(size=(n_out, channels // groups, kernel, kernel))
         chain += [
@@ -318,6 +323,10 @@ def _convnet(draw, st, max_side: int, rng) -> tuple[dict, list]:
              "groups": groups},
             draw(st.sampled_from(["relu", "gelu"])),
         ]  # fmt: skip
+        if draw(st.booleans()):
+            names = ("weight", "bias", "running_mean", "running_var")
+            tensors |= {f"bn{k}.{name}": rng.uniform(0.5, 2.0, n_out) for name in names}
+            chain.append(f"bn{k}")
         size = (size + 2 * padding - dilation * (kernel - 1) - 1) // stride + 1
         channels = n_out
     if size > 1 and draw(st.booleans()):

@@ -142,3 +142,27 @@ def reach(graph, joins):
             pattern = graph[target].pattern().astype(int)
         outputs[target] = (pattern @ inputs > 0).astype(int)
     return outputs
+
+
+# --- connectivity: every path, one by one ---------------------------------------------------------
+
+
+def all_paths(network):
+    """Every path from a network graph's input to its output: a tuple of edges (layer, out, in)."""
+    patterns = [layer.pattern() for layer in network]
+    joins = [(join.source, join.target, join.matrix.toarray()) for join in network.joins]
+
+    def onward(source, vertex):
+        for start, target, matrix in joins:
+            if start != source:
+                continue
+            for i in np.flatnonzero(matrix[:, vertex]).tolist():
+                if target == len(network):
+                    yield ()
+                    continue
+                for j in np.flatnonzero(patterns[target][:, i]).tolist():
+                    for rest in onward(target, j):
+                        yield ((target, j, i), *rest)
+
+    n_input = next(matrix.shape[1] for source, _, matrix in joins if source < 0)
+    return [path for vertex in range(n_input) for path in onward(-1, vertex)]

@@ -244,6 +244,15 @@ def test_flattened_channels_that_do_not_divide_are_named():
         dense(w.network())
 
 
+def test_convolutions_behind_too_few_axes_are_named():
+    w = Wiring()
+    w.layer("conv", np.ones((4, 1, 3)))
+    w.op("flatten")
+    w.layer("next", np.ones((2, 4, 1)))
+    with pytest.raises(ng.ChainError, match=r"'next' reads 1 spatial.*'conv' gives 1 axes in all"):
+        dense(w.network())
+
+
 def test_sums_of_different_widths_are_named():
     w = Wiring()
     a = w.layer("a", np.ones((4, 3)), "input")

@@ -22,8 +22,9 @@ class Constant:
 
     Parameters
     ----------
-    array : ndarray or StoredArray
-        A parameter's numbers as they lie in the source; else the value itself.
+    array : ndarray or StoredArray or None
+        A parameter's numbers as they lie in the source; else the value itself. None: the numbers
+        are of no interest.
     path : str, optional
         The parameter's path, as long as only reshapes and transpositions (`moves`) befell it.
     moves : Moves, optional
@@ -34,7 +35,7 @@ class Constant:
         Which entries exist, as they lie in the source.
     """
 
-    array: np.ndarray | ng.StoredArray
+    array: np.ndarray | ng.StoredArray | None
     path: str | None = None
     moves: Moves | None = None
     roots: frozenset[str] = frozenset()
@@ -44,15 +45,24 @@ class Constant:
     @property
     def shape(self) -> tuple[int, ...]:
         """The shape that it has now."""
-        return tuple(self.array.shape) if self.moves is None else self.moves.shape
+        if self.moves is not None:
+            return self.moves.shape
+        return () if self.array is None else tuple(self.array.shape)
 
     def value(self) -> np.ndarray:
         """The numbers in the shape of now; a parameter's mask is not applied."""
+        if self.array is None:
+            raise NotKnownError("with a computed argument")
         array = self.array.read() if isinstance(self.array, ng.StoredArray) else self.array
         return array if self.moves is None else self.moves.layout().to_canonical(array)
 
 
 Value = str | Constant  # the name of a node, or a constant
+
+
+def opaque(constants: Iterable[Constant]) -> Constant:
+    """What was computed from constants, where its numbers are of no interest."""
+    return Constant(None, roots=frozenset().union(*(x.roots for x in constants)))
 
 
 class Builder:
@@ -124,13 +134,16 @@ class Builder:
         if key not in self._known:
             stored = isinstance(weight.array, ng.StoredArray)
             name = self._free(name or weight.path, self.layers)
-            self.layers[name] = ng.Layer(
-                name,
-                weight.array if stored else layout.to_canonical(weight.array),
-                mask=None if weight.mask is None else layout.to_canonical(weight.mask),
-                kind=kind, path=weight.path, layout=layout, source_dtype=weight.source_dtype,
-                **geometry,
-            )  # fmt: skip
+            try:
+                self.layers[name] = ng.Layer(
+                    name,
+                    weight.array if stored else layout.to_canonical(weight.array),
+                    mask=None if weight.mask is None else layout.to_canonical(weight.mask),
+                    kind=kind, path=weight.path, layout=layout, source_dtype=weight.source_dtype,
+                    **geometry,
+                )  # fmt: skip
+            except (ng.WeightError, ng.ChainError) as error:
+                raise NotKnownError(f"that makes no layer ({error})") from None
             self._known[key] = name
         node = self._free(node, self.nodes)
         self.nodes[node] = ng.Node(node, "layer", (at,), layer=self._known[key])
@@ -140,11 +153,12 @@ class Builder:
         """Add a layer's bias, one number per output, along an axis; returns the node's name."""
         if not isinstance(constant, Constant):
             raise NotKnownError("with a computed bias")
-        values = np.array(constant.value()).reshape(-1)
-        if values.size not in (1, n_out):
+        values = np.array(constant.value())
+        fits = values.size == 1 or values.shape[-1:] == (n_out,) == (values.size,)
+        if not fits or values.dtype.kind not in "fV":
             raise NotKnownError("with a bias that is no vector of its outputs")
         self.note(constant, "bias")
-        values = np.broadcast_to(values, n_out).copy()
+        values = np.broadcast_to(values.reshape(-1), n_out).copy()
         return self.op(f"{at}.bias", "bias", [at], bias=values, axis=axis)
 
     def shift(self, name: str, at: str, value, shape: Sequence[int | None], *, sign=1) -> str:
@@ -170,8 +184,8 @@ class Builder:
             self.note(value, role)
             value = value.value()
         value = np.array(value)  # small, and a copy: a network does not follow its model's biases
-        if value.dtype.kind not in "fiu" and value.dtype.name != "bfloat16":
-            raise NotKnownError(f"with {value.dtype} numbers")
+        if value.dtype.kind not in "fiuV" or not value.size:  # V: the types of ml_dtypes
+            raise NotKnownError(f"with a constant of {value.size} {value.dtype}")
         if value.dtype.kind != "f":
             value = value.astype(np.float32)
         if shape is None or value.ndim > len(shape):

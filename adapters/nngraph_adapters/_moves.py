@@ -75,6 +75,13 @@ class Moves:
             raise NotExactError
         return Moves(self.source_shape, tuple(axes))
 
+    def transposed_conv(self, groups: int) -> Moves:
+        """From ``(n_in, n_out / groups, *kernel)``, as torch and ONNX have it, to canonical."""
+        n_in, n_out, *kernel = self.shape
+        split = self.reshape((groups, n_in // groups, n_out, *kernel))
+        turned = split.transpose((0, 2, 1, *range(3, len(split.shape))))
+        return turned.reshape((groups * n_out, n_in // groups, *kernel))
+
     def layout(self) -> ng.Layout:
         """The same, as the layout of a layer whose canonical shape is the shape of now."""
         digits = [digit for axis in self.axes for digit in axis if digit[0] != 1]

@@ -49,8 +49,8 @@ def node_label(node) -> str:
 
 
 def scope(prefix: str, node, attribute: str) -> str:
-    """The prefix of parameter paths in a sub-graph."""
-    return f"{prefix}{node_label(node)}.{attribute}/"
+    """The prefix of parameter paths in a sub-graph; outputs are unique, nodes' names need not be."""
+    return f"{prefix}{next(filter(None, node.output), node.name)}.{attribute}/"
 
 
 def graph_tensors(graph, prefix: str = "") -> Iterator[tuple[str, object, bool]]:
@@ -141,8 +141,8 @@ def _contained(location: str, path: Path, what: str) -> Path:
         file = file / part
         if file.is_symlink():
             raise ng.FormatError(
-                f"{what} lies in {location!r}, where {str(file)!r} is a symbolic link, so it is not "
-                "opened; put the file itself there"
+                f"{what} lies in {location!r}, where {str(file)!r} is a symbolic link, so it is "
+                "not opened; put the file itself there"
             )
     if not file.is_file():
         raise ng.MissingFileError(f"{what} lies in {str(file)!r}, which is missing")
@@ -162,12 +162,13 @@ def write_masked(
     for tensor in every:
         if tensor.data_location == onnx_module().TensorProto.EXTERNAL:
             stored = tensor_array(tensor, path)
-            if model.ByteSize() + stored.size * np.dtype(stored.bits().dtype).itemsize > _LIMIT:
+            bits = stored.bits()
+            if model.ByteSize() + bits.nbytes > _LIMIT:
                 raise ng.FormatError(
-                    f"{str(path)!r} with its external data is larger than 2 GB, which one ONNX file "
-                    "cannot hold, and writing external data is not supported"
+                    f"{str(path)!r} with its external data is larger than 2 GB, which one ONNX "
+                    "file cannot hold, and writing external data is not supported"
                 )
-            _fill(tensor, np.array(stored.bits()))
+            _fill(tensor, bits)
             stored.check_unchanged()
     for name, mask in masks.items():
         tensor = tensors[name][0]
@@ -182,14 +183,9 @@ def write_masked(
 
 def _fill(tensor, array: np.ndarray) -> None:
     """Put numbers into a tensor of their type, in its raw form."""
-    onnx = onnx_module()
-    packed = array.dtype.itemsize == 1 and "int4" in array.dtype.name
-    data = onnx.numpy_helper.from_array(array).raw_data if packed else (
-        array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-        if array.dtype.kind in "fiuc" else array.tobytes()
-    )
+    if array.dtype.kind in "fiu":  # not the types of ml_dtypes, which have no byte order
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
     for field in ("float_data", "int32_data", "int64_data", "double_data", "uint64_data",
-                  "external_data"):  # fmt: skip
+                  "external_data", "data_location"):  # fmt: skip
         tensor.ClearField(field)
-    tensor.data_location = onnx.TensorProto.DEFAULT
-    tensor.raw_data = data
+    tensor.raw_data = array.tobytes()

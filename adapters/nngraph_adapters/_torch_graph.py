@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 import nngraph as ng
 
 from ._builder import Builder, Constant, NotKnownError, Value
@@ -72,7 +70,7 @@ class Graph:
         try:
             self.env[node] = Constant(to_numpy(tensor, f"tensor {node.name!r}"), roots=roots)
         except ng.WeightError:  # of a type that no op here reads
-            self.env[node] = Constant(np.zeros(0, bool), roots=roots)
+            self.env[node] = Constant(None, roots=roots)
 
     def _call(self, node) -> None:
         if "getitem" in str(node.target):

@@ -11,7 +11,7 @@ from functools import partial
 
 from ._builder import Constant, NotKnownError
 from ._torch_shape_ops import SAME, SHAPE_HANDLERS, inner_axis, several
-from ._torch_values import layer_name, padding_pairs, transposed
+from ._torch_values import layer_name, padding_pairs
 
 
 def _layer(graph, node, weight, at, moves, **geometry) -> str:
@@ -71,7 +71,7 @@ def _conv(graph, node, o, *, turned: bool = False) -> str:
     moves = lambda m: m  # noqa: E731
     if turned:
         geometry |= {"transposed": True, "output_padding": each(o["output_padding"])}
-        moves = partial(transposed, groups=groups)
+        moves = lambda m: m.transposed_conv(groups)  # noqa: E731
     found = _layer(graph, node, o["weight"], o["input"], moves, **geometry)
     return _bias(graph, node, found, o["bias"], 1)
 

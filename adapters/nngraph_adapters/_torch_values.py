@@ -57,18 +57,10 @@ def canonical_moves(module, attribute: str, shape) -> Moves | None:
     if len(shape) < 2:
         return None
     if isinstance(module, nn.modules.conv._ConvTransposeNd) and attribute == "weight":
-        return transposed(moves, module.groups)
+        return moves.transposed_conv(module.groups)
     if isinstance(module, (nn.Embedding, nn.EmbeddingBag)):
         return moves.transpose((1, 0))
     return moves if isinstance(module, known) else None
-
-
-def transposed(moves: Moves, groups: int) -> Moves:
-    """The weight of a transposed convolution, ``(n_in, n_out / groups, *kernel)``, canonical."""
-    n_in, n_out, *kernel = moves.shape
-    split = moves.reshape((groups, n_in // groups, n_out, *kernel))
-    turned = split.transpose((0, 2, 1, *range(3, len(split.shape))))
-    return turned.reshape((groups * n_out, n_in // groups, *kernel))
 
 
 def geometry(module) -> dict:

@@ -106,6 +106,7 @@ def weight_histogram(graph, *, ax=None):
     if counts.max(initial=0) > 0:
         ax.set_yscale("log")
         ax.set_ylim(0.6, 8 * counts.max())
+    ax.locator_params(axis="x", nbins=5)
     finish(ax, "weight", "edges", graph.name)
     ax.legend(frameon=False, fontsize="small", loc="upper right")
     return ax

@@ -7,11 +7,12 @@ import numpy as np
 from .._errors import GraphError
 from ..edge_values import EdgeValues
 from ..graph import LayerGraph, as_layer_graph, require_nonnegative
-from .component import DenseRows, reduce, scale_exponent
+from .component import scale_exponent
 from .pieces import Components, complete_resistances
+from .reduction import network_resistances
 
 FOSTER_LIMIT = 1e-8  # per vertex
-MATRIX_LIMIT = 10_000  # vertices of resistance_matrix: 800 MB
+MATRIX_LIMIT = 5000  # vertices of resistance_matrix: 800 MB in all
 
 
 def effective_resistance(graph) -> EdgeValues:
@@ -119,7 +120,7 @@ def resistance_matrix(graph) -> np.ndarray:
     Parameters
     ----------
     graph : LayerGraph, or array_like of shape (n_out, n_in)
-        Non-negative weights; at most 10 000 vertices.
+        Non-negative weights; at most 5000 vertices.
 
     Returns
     -------
@@ -129,13 +130,13 @@ def resistance_matrix(graph) -> np.ndarray:
     Raises
     ------
     GraphError
-        More than 10 000 vertices.
+        More than 5000 vertices.
     NegativeWeightError, WeightError
         As :func:`effective_resistance`.
 
     Notes
     -----
-    Cost: 8 (n_in + n_out)^2 bytes, and at most ``(n_in + n_out)^3`` flops.
+    Cost: about 32 (n_in + n_out)^2 bytes and (n_in + n_out)^3 flops.
 
     Examples
     --------
@@ -155,12 +156,120 @@ def resistance_matrix(graph) -> np.ndarray:
     matrix = np.full((vertices, vertices), np.inf)
     np.fill_diagonal(matrix, 0)
     for piece in Components(graph):
-        weights = piece.toarray()
-        large, small = graph.n_in + piece.outputs, piece.inputs
-        if len(large) < len(small):
-            weights, large, small = weights.T, small, large
         exponent = scale_exponent(piece.weights[piece.weights > 0].min(), piece.weights.max())
-        part = DenseRows(weights, 2.0**exponent)
-        reduced = reduce([part], exponent)
-        hitting = weights * (2.0**exponent * part.inverse)[:, None]
-        across = part.resistances(reduced.resistances)
+        own = np.concatenate([piece.inputs, graph.n_in + piece.outputs])
+        conductances = np.zeros((len(own), len(own)))
+        ends = len(piece.inputs) + piece.rows, piece.columns
+        conductances[ends] = piece.weights * 2.0**exponent
+        matrix[np.ix_(own, own)] = network_resistances(conductances).resistances * 2.0**exponent
+    return matrix
+
+
+def kirchhoff_index(graph) -> float:
+    """Sum of the effective resistances between all pairs of vertices.
+
+    Parameters
+    ----------
+    graph : LayerGraph, or array_like of shape (n_out, n_in)
+        Non-negative weights; at most 5000 vertices.
+
+    Returns
+    -------
+    float
+        Infinite where the graph is not connected.
+
+    Raises
+    ------
+    GraphError, NegativeWeightError, WeightError
+        As :func:`resistance_matrix`.
+
+    Notes
+    -----
+    Klein & Randic, J. Math. Chem. 12, 1993. Cost: that of :func:`resistance_matrix`.
+
+    Examples
+    --------
+    >>> import nngraph as ng
+    >>> ng.kirchhoff_index(ng.LayerGraph([[1.0, 0.5]]))
+    6.0
+    """
+    return float(resistance_matrix(graph).sum() / 2)
+
+
+def spanning_tree_count(graph) -> float:
+    """Natural logarithm of the weighted number of spanning trees.
+
+    Parameters
+    ----------
+    graph : LayerGraph, or array_like of shape (n_out, n_in)
+        Non-negative weights. A tree counts as the product of its weights, so that unit weights
+        give the number of trees.
+
+    Returns
+    -------
+    float
+        Minus infinity where the graph is not connected.
+
+    Raises
+    ------
+    NegativeWeightError, WeightError
+        As :func:`effective_resistance`.
+
+    Notes
+    -----
+    Kirchhoff's matrix-tree theorem. Cost: that of :func:`effective_resistance`.
+
+    Examples
+    --------
+    >>> import nngraph as ng, numpy as np
+    >>> round(np.exp(ng.spanning_tree_count(ng.LayerGraph(np.ones((3, 4))))))  # 3^3 4^2
+    432
+    """
+    graph = _conductances(graph)
+    if _is_complete(graph):
+        return complete_resistances(graph)[1].log_trees
+    components = Components(graph)
+    if components.count > 1:
+        return -np.inf
+    (piece,) = components
+    return piece.resistances()[1].log_trees
+
+
+def _conductances(graph) -> LayerGraph:
+    graph = as_layer_graph(graph)
+    require_nonnegative(graph, "effective resistance")
+    return graph
+
+
+def _is_complete(graph: LayerGraph) -> bool:
+    return not graph.is_sparse and graph.data.min() > 0
+
+
+def _solve(graph: LayerGraph, eliminate: bool) -> tuple[np.ndarray, dict]:
+    if _is_complete(graph):
+        values, reduced = complete_resistances(graph, eliminate)
+        count, solved = 1, [reduced]
+    else:
+        components = Components(graph)
+        values, solved = np.full(graph.n_edges, np.inf), []
+        for piece in components:
+            if piece.is_tree:
+                values[piece.edges] = 1 / piece.weights
+            else:
+                values[piece.edges], reduced = piece.resistances(eliminate)
+                solved.append(reduced)
+        count = components.count
+    rank = graph.n_in + graph.n_out - count
+    return values, {
+        "method": "gth" if any(part.method == "gth" for part in solved) else "exact",
+        "components": count,
+        "foster_defect": abs(_total(graph.data, values) - rank),
+        "amplification": max((part.amplification for part in solved), default=1.0),
+    }
+
+
+def _total(weights: np.ndarray, values: np.ndarray) -> float:
+    """``sum(weights * values)`` over positive weights, in double precision."""
+    if weights.size and weights.min() == 0:
+        weights, values = weights[weights > 0], values[weights > 0]
+    return float(np.einsum("i,i->", weights, values, dtype=np.float64))
