@@ -7,6 +7,7 @@ from math import prod
 import numpy as np
 from scipy.sparse import csr_array
 
+from ._canonical import freeze
 from ._errors import GraphError, UnsupportedOpError
 from ._windows import layer_shape, tap_pairs
 from .graph import LayerGraph
@@ -71,10 +72,9 @@ def unrolled(layer: Layer, weight, exists, input_shape, max_edges: int) -> Layer
         parameters[here], columns[here] = part.data, part.indices
         data[here] = weight.reshape(-1)[part.data]
         indptr[first * places + 1 : last * places + 1] = part.indptr[1:] + here.start
-    for array in (data, parameters, columns, indptr):
-        array.flags.writeable = False  # so that the graph need not copy them
-    weights = csr_array((data, columns, indptr), shape=(prod(after), prod(before)))
-    return LayerGraph(weights, layer.name, parameters=parameters, view="unit")
+    # Frozen, so that the graph need not copy them.
+    weights = freeze(csr_array((data, columns, indptr), shape=(prod(after), prod(before))))
+    return LayerGraph(weights, layer.name, parameters=freeze(parameters), view="unit")
 
 
 def _block(layer: Layer, exists, first: int, pairs, sizes) -> csr_array:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.sparse import csr_array
 
+from ._canonical import is_exposed
 from ._errors import WeightError
 from .tables import require
 
@@ -48,7 +49,7 @@ class EdgeValues:
             raise WeightError(
                 f"{self.graph.n_edges} edge values are needed, got shape {values.shape}"
             )
-        if values.flags.writeable:  # so that nobody can change it; a read-only one is kept
+        if is_exposed(values):  # so that nobody can change it; a read-only one is kept
             values = values.copy()
             values.flags.writeable = False
         object.__setattr__(self, "values", values)

@@ -173,7 +173,7 @@ def _paths(graph: NetworkGraph) -> list[dict[str, Any]]:
 def _layer_task(source: LayerView, groups: list[str]) -> tuple:
     """A layer taken apart, so that large arrays travel by themselves and handles stay handles."""
     plain = {field: getattr(source.layer, field) for field in _PLAIN}
-    options = {field: getattr(source, field) for field in ("view", "norm", "input_shape")}
+    options = {field: getattr(source, field) for field in ("view", "norm", "input_shape", "max_edges")}
     return source.layer.weight, source.layer.mask, plain, options, groups
 
 

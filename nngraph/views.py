@@ -18,7 +18,7 @@ from math import prod
 import numpy as np
 from scipy.sparse import csr_array
 
-from ._canonical import Complete
+from ._canonical import Complete, freeze
 from ._errors import GraphError, did_you_mean
 from ._run import layer_inputs
 from ._unit import repeated, unrolled
@@ -27,7 +27,7 @@ from .joins import WiredJoins
 from .network import Layer, Network
 
 VIEWS = ("kernel", "channel", "unit")
-UNIT_EDGES = 50_000_000  # edges of a unit view that is still built: about 2 GB while it is made
+UNIT_EDGES = 50_000_000  # edges of a unit view that is still built: about 1 GB
 
 _NORMS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "l2": lambda taps: np.sqrt(np.square(taps, dtype=np.float64).sum(axis=2)),
@@ -212,8 +212,8 @@ def _block_diagonal(layer: Layer, values, exists, view: str) -> LayerGraph:
     weights = csr_array(
         (values.reshape(-1)[flat], columns, indptr), shape=(layer.n_out, layer.groups * width)
     )
-    parameters = None if len(flat) == layer.size else flat * taps
-    return LayerGraph(weights, layer.name, parameters=parameters, view=view)
+    parameters = None if len(flat) == layer.size else freeze(flat * taps)
+    return LayerGraph(freeze(weights), layer.name, parameters=parameters, view=view)
 
 
 def _kernel_view(layer: Layer) -> LayerGraph:
@@ -228,7 +228,7 @@ def _channel_view(layer: Layer, norm: str) -> LayerGraph:
     return _block_diagonal(layer, values, exists.any(axis=2), "channel")
 
 
-def fold(values, layer: Layer, graph: LayerGraph, how: str = "mean") -> np.ndarray:
+def fold(values, layer: Layer, graph: LayerGraph, *, how: str = "mean") -> np.ndarray:
     """One score per parameter from values on the edges of one of the layer's views.
 
     Parameters
@@ -261,7 +261,7 @@ def fold(values, layer: Layer, graph: LayerGraph, how: str = "mean") -> np.ndarr
     >>> import nngraph as ng, numpy as np
     >>> layer = ng.Layer("conv", np.ones((1, 1, 3)), padding=1)
     >>> graph = ng.layer_graph(layer, "unit", input_shape=(1, 4))
-    >>> ng.fold(np.ones(graph.n_edges), layer, graph, "sum")  # how often each tap is used
+    >>> ng.fold(np.ones(graph.n_edges), layer, graph, how="sum")  # how often each tap is used
     array([[[3., 4., 3.]]])
     """
     known = ("mean", "sum", "min")

@@ -48,6 +48,8 @@ def module_level(path: Path) -> list[ast.AST]:
     found, queue = [], list(tree(path).body)
     while queue:
         node = queue.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
         found.append(node)
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             queue.extend(child for child in ast.iter_child_nodes(node) if isinstance(child, ast.stmt))

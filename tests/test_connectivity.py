@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import math
 import pickle
-from collections import Counter
 
 import networkx as nx
 import numpy as np
@@ -14,7 +12,6 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from joined import joined_networks
-from scipy.sparse import csr_array
 from zoo import ZOO
 
 import nngraph as ng
@@ -76,7 +73,8 @@ def test_results_are_frozen_also_when_copied_and_pickled():
     found = ng.components(ng.LayerGraph(np.eye(3)))
     reached = ng.reachability(ng.NetworkGraph([np.eye(3)]))
     for result in (found, reached, ng.dead_units(reached), ng.path_counts(reached.network)):
-        for same in (result, pickle.loads(pickle.dumps(result)), copy.deepcopy(result)):
+        again = pickle.loads(pickle.dumps(result))  # noqa: S301
+        for same in (result, again, copy.deepcopy(result)):
             with pytest.raises(AttributeError):
                 same.count = 7
             arrays = [a for a in vars(same).values() if isinstance(a, np.ndarray)]
@@ -98,34 +96,25 @@ def test_a_layer_is_needed():
 # --- the whole network ------------------------------------------------------------------------
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(joined_networks())
-def test_effective_edges_and_path_counts_are_those_of_all_paths(net):
-    paths = reference.all_paths(net)
-    through = Counter(edge for path in paths for edge in path)
-    reached, counts = ng.reachability(net), ng.path_counts(net)
-    assert counts.total == len(paths)
-    assert isinstance(counts.total, int)
-    assert counts.log2_total == (math.log2(len(paths)) if paths else -math.inf)
+def test_effective_edges_are_those_of_all_paths(net):
+    on_path = {edge for path in reference.all_paths(net) for edge in path}
+    reached = ng.reachability(net)
     table = ng.effective_edges(net)
     for k, graph in enumerate(net):
         outputs, inputs = graph.edges()
         edges = zip(outputs.tolist(), inputs.tolist(), strict=True)
-        expected = np.array([through[k, j, i] for j, i in edges])
-        np.testing.assert_array_equal(counts.edges(k), expected)
-        logs = np.exp2(np.asarray(counts.log2_edges(k)))
-        np.testing.assert_allclose(logs, expected, rtol=1e-12)
-        np.testing.assert_array_equal(reached.edges(f"L{k}"), expected > 0)
+        expected = np.array([(k, j, i) in on_path for j, i in edges], dtype=bool)
+        np.testing.assert_array_equal(reached.edges(f"L{k}"), expected)
         assert reached.edges(k).dtype == bool
-        assert counts.crossing[k] == expected.sum()
-        assert table["effective_edges"][k] == (expected > 0).sum()
+        assert table["effective_edges"][k] == expected.sum()
         assert table["edges"][k] == graph.n_edges
         assert table["collapsed"][k] == (not expected.any())
     dead = [name for name, n in zip(table["layer"], table["effective_edges"], strict=True) if not n]
     assert ng.layer_collapse(reached) == tuple(dead)
     pairs = sum(graph.n_in * graph.n_out for graph in net)
-    effective = sum(count > 0 for count in through.values())
-    assert ng.effective_sparsity(net) == pytest.approx(1 - effective / pairs)
+    assert ng.effective_sparsity(net) == pytest.approx(1 - len(on_path) / pairs)
 
 
 @given(joined_networks())
@@ -143,36 +132,6 @@ def test_dead_units_are_on_no_path(net):
     assert str(dead) == str(dead.table())
 
 
-@given(joined_networks(weights="nonnegative"))
-def test_path_weights_are_sums_of_products(net):
-    dense = [graph.toarray().astype(float) for graph in net]
-    weight, through = 0.0, Counter()
-    for path in reference.all_paths(net):
-        product = math.prod(dense[k][j, i] for k, j, i in path)
-        weight += product
-        for edge in path:
-            through[edge] += product
-    found = ng.path_weights(net)
-    assert found.total == pytest.approx(weight, rel=1e-9)
-    for k, graph in enumerate(net):
-        edges = zip(*(side.tolist() for side in graph.edges()), strict=True)
-        expected = np.array([through[k, j, i] for j, i in edges])
-        np.testing.assert_allclose(found.edges(k), expected, rtol=1e-9)
-        np.testing.assert_allclose(np.exp2(found.log2_edges(k)), expected, rtol=1e-9)
-        assert found.crossing[k] == pytest.approx(expected.sum(), rel=1e-9)
-
-
-@given(network_graphs(weights="unit"))
-def test_unit_weights_count_paths_and_a_chain_conserves_them(net):
-    counts, weights = ng.path_counts(net), ng.path_weights(net)
-    assert weights.total == counts.total
-    assert set(counts.crossing) == {counts.total}
-    assert set(counts.table()["share"]) == {1.0 if counts.total else 0.0}
-    for k in range(len(net)):
-        np.testing.assert_array_equal(weights.edges(k), counts.edges(k))
-        assert np.asarray(weights.edges(k)).sum() == counts.total
-
-
 @given(network_graphs())
 def test_a_chain_collapses_as_a_whole(net):
     collapsed = ng.layer_collapse(net)
@@ -180,79 +139,14 @@ def test_a_chain_collapses_as_a_whole(net):
     assert bool(collapsed) == (ng.path_counts(net).total == 0)
 
 
-@given(networks())
-def test_views_of_real_networks(network):
-    for view in ("kernel", "channel", "unit"):
-        graph = ng.to_graph(network, view)
-        reached = ng.reachability(graph)
-        assert all(e <= n <= p for e, n, p in zip(
-            reached.n_effective, reached.n_edges, reached.n_pairs, strict=True))  # fmt: skip
-        for k, layer in enumerate(graph):
-            assert np.asarray(ng.path_counts(graph).edges(k) > 0).sum() == reached.n_effective[k]
-            assert len(reached.edges(k)) == layer.n_edges
-
-
-def test_a_complete_chain():
-    sizes = [5, 7, 3, 4]
-    net = ng.NetworkGraph([np.ones(shape) for shape in zip(sizes[1:], sizes[:-1], strict=True)])
-    assert ng.path_counts(net).total == math.prod(sizes)
-    assert ng.effective_sparsity(net) == 0
-    assert not any(map(len, ng.dead_units(net).unreachable + ng.dead_units(net).unused))
-
-
-def test_huge_counts_are_exact_ints():
-    net = ng.NetworkGraph([np.ones((10, 10))] * 400)
-    counts = ng.path_counts(net)
-    assert counts.total == 10**401
-    assert counts.log2_total == pytest.approx(401 * math.log2(10))
-    assert counts.arriving[0].dtype == np.int64
-    assert counts.arriving[-1].dtype == object
-    assert counts.arriving[-1][0] == 10**399
-    assert np.isposinf(counts.edges(200)).all()  # more than a float64 holds
-    np.testing.assert_allclose(counts.log2_edges(200), 399 * math.log2(10))
-    assert "2^1332.09" in repr(counts)
-    assert len(counts.table()) == 400
-
-
-def test_counts_at_the_edge_of_int64_are_exact():
-    rng = np.random.default_rng(0)
-    layers = [ng.LayerGraph((rng.random((6, 6)) < 0.8).astype(float)) for _ in range(60)]
-    for depth in (20, 27, 28, 29, 30, 31, 60):
-        vector = np.ones(6, object)
-        for layer in layers[:depth]:
-            vector = layer.pattern().astype(int).astype(object) @ vector
-        counts = ng.path_counts(ng.NetworkGraph(layers[:depth]))
-        assert counts.total == sum(vector)
-        assert set(counts.crossing) == {counts.total}
-
-
-def test_no_edge_times_too_many_paths_is_none():
-    many = [np.ones((10, 10))] * 400
-    half = np.concatenate([np.ones((10, 5)), np.zeros((10, 5))], axis=1)
-    first = ng.LayerGraph(csr_array(half.T))
-    net = ng.NetworkGraph([*many, first, ng.LayerGraph(csr_array(1 - half))])
-    counts = ng.path_counts(net)
-    assert counts.total == 0
-    assert not np.asarray(counts.edges(400)).any()
-    assert np.isneginf(counts.log2_edges(400)).all()
-
-
-def test_overflowing_weights_say_so():
-    net = ng.NetworkGraph([np.full((2, 2), 1e200)] * 2)
-    with pytest.raises(ng.GraphError, match=r"larger than 1.8e308; scale"):
-        ng.path_weights(net)
-    with pytest.raises(ng.NegativeWeightError, match="magnitude"):
-        ng.path_weights(ng.NetworkGraph([-np.ones((2, 2))]))
-
-
-def test_layers_need_not_come_in_their_order():
-    chain = [np.array([[1.0, 1.0]]), np.array([[1.0], [0.0]])]
-    eye = {n: np.eye(n, dtype=bool) for n in (1, 2)}
-    straight = ng.path_counts(ng.NetworkGraph(chain))
-    joins = [ng.Join(-1, 1, eye[2]), ng.Join(1, 0, eye[1]), ng.Join(0, 2, eye[2])]
-    turned = ng.path_counts(ng.NetworkGraph(chain[::-1], joins))
-    assert turned.total == straight.total == 2
-    np.testing.assert_array_equal(turned.edges(1), straight.edges(0))
+@settings(max_examples=40)
+@given(networks(), st.sampled_from(["kernel", "channel", "unit"]))
+def test_views_of_wired_networks(network, view):
+    graph = ng.to_graph(network, view)
+    reached, counts = ng.reachability(graph), ng.path_counts(graph)
+    for k, layer in enumerate(graph):
+        assert reached.n_effective[k] <= reached.n_edges[k] == layer.n_edges <= reached.n_pairs[k]
+        np.testing.assert_array_equal(reached.edges(k), np.asarray(counts.edges(k)) > 0)
 
 
 def test_lazy_layers_are_built_when_asked_for():
@@ -262,7 +156,8 @@ def test_lazy_layers_are_built_when_asked_for():
         built.append(1)
         return ng.LayerGraph(np.eye(2), "lazy")
 
-    net = ng.NetworkGraph([layer, layer], names=["a", "b"], joins=ng.NetworkGraph([np.eye(2)] * 2).joins)
+    joins = ng.NetworkGraph([np.eye(2)] * 2).joins
+    net = ng.NetworkGraph([layer, layer], joins, names=["a", "b"])
     assert not built
     reached = ng.reachability(net)
     assert len(built) == 4  # forward and back
@@ -274,7 +169,7 @@ def test_sparsity_over_the_parameters_before_pruning():
     net = ng.NetworkGraph([np.eye(4)])
     assert ng.effective_sparsity(net) == 0.75
     assert ng.effective_sparsity(net, total=8) == 0.5
-    with pytest.raises(ng.GraphError, match="total=3 .* 4 effective edges"):
+    with pytest.raises(ng.GraphError, match=r"total=3 .* 4 effective edges"):
         ng.effective_sparsity(net, total=3)
 
 
@@ -304,7 +199,7 @@ def test_joins_that_lead_nowhere(function):
         function(net((-1, 0, None), (0, 1, np.ones((2, 3), bool))))
     with pytest.raises(ng.ChainError, match=r"form a loop .*layer 0 -> layer 1 -> layer 0"):
         function(net((-1, 0, None), (0, 1, None), (1, 0, None), (1, 2, None), layers=2))
-    with pytest.raises(ng.ChainError, match="form a loop .*: layer 0 -> layer 0"):
+    with pytest.raises(ng.ChainError, match=r"form a loop .*: layer 0 -> layer 0"):
         function(net((-1, 0, None), (0, 0, None), (0, 1, None)))
 
 

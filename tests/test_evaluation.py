@@ -89,6 +89,12 @@ def test_transposed_with_torchs_own_padding_arguments():
     np.testing.assert_array_equal(layout.to_source(layer.weight), source)
 
 
+def test_a_transposed_convolution_that_leaves_nothing():
+    layer = ng.Layer("up", np.ones((1, 1, 2)), transposed=True, padding=2)
+    with pytest.raises(ng.ChainError, match=r"'up' gives \(-1,\) places for \(2,\)"):
+        ng.forward(alone(layer), np.ones((1, 1, 2)))
+
+
 def test_blocks_of_examples_give_the_same_as_one(monkeypatch):
     w = Wiring((2, 5, 5))
     w.layer("c", X.standard_normal((3, 2, 3, 3)), padding=1)

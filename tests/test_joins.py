@@ -162,6 +162,15 @@ def test_a_joined_space_is_a_union_of_channels():
     assert dense(w.network(), "unit")[1, 2].sum() == 8
 
 
+def test_a_place_as_a_channel_is_fed_by_every_feature_there():
+    w = Wiring((3, 4))
+    w.layer("mix", np.ones((2, 4)))
+    w.layer("conv", np.ones((1, 3, 1)))
+    np.testing.assert_array_equal(dense(w.network())[0, 1], np.ones((3, 2)))
+    expected = np.kron(np.eye(3), np.eye(2))
+    np.testing.assert_array_equal(dense(w.network(), "unit")[0, 1], expected)
+
+
 def test_depthwise_layers_stay_block_diagonal():
     w = Wiring((2, 3))
     w.layer("deep", np.ones((2, 1, 3)), groups=2, padding=1)
@@ -218,6 +227,42 @@ def test_the_input_shape_is_asked_for_where_it_must_be():
     with pytest.raises(ng.ChainError, match=r"'reshape2'.*behind layer 'conv'.*input_shape="):
         dense(w.network())
     assert dense(w.network(), input_shape=(1, 10))[0, 1].shape == (4, 2)
+
+
+def test_a_flatten_with_space_on_both_sides_needs_the_shape():
+    w = Wiring()
+    w.layer("conv", np.ones((2, 1, 1, 1)))
+    w.op("transpose", axes=(0, 2, 1, 3))
+    w.op("flatten")
+    w.layer("fc", np.ones((1, 12)))
+    with pytest.raises(ng.ChainError, match="input_shape="):
+        dense(w.network())
+    known = dense(w.network(), input_shape=(1, 2, 3))[0, 1]
+    np.testing.assert_array_equal(known, np.tile(np.repeat(np.eye(2), 3, axis=0), (2, 1)))
+
+
+def test_values_flattened_while_their_shape_is_unknown():
+    w = Wiring()
+    w.layer("conv", np.ones((2, 1, 1)))
+    flat = w.op("flatten")
+    w.op("relu")
+    w.op("add", flat, w.op("flatten"))
+    w.layer("fc", np.ones((2, 6)))
+    network = w.network()
+    np.testing.assert_array_equal(dense(network)[0, 1], np.repeat(np.eye(2), 3, axis=0))
+    for op, others in (("concat", (flat, flat)), ("add", (flat, "fc")), ("reshape", (flat,))):
+        options = {"shape": (2, -1)} if op == "reshape" else {}
+        nodes = (*network.wiring, ng.Node("last", op, others, options=options))
+        with pytest.raises(ng.ChainError, match=r"node 'last' .*layer 'conv'.*input_shape="):
+            dense(ng.Network(network.layers, nodes))
+
+
+def test_values_with_different_numbers_of_axes():
+    w = Wiring()
+    a = w.layer("a", np.ones((2, 1, 1)))
+    w.op("add", a, w.op("global_avg_pool"))
+    with pytest.raises(ng.ChainError, match="examples of 2 and 1 axes do not fit"):
+        dense(w.network())
 
 
 # --- errors ---------------------------------------------------------------------------------------

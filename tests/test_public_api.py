@@ -42,7 +42,7 @@ GRAPH_LAWS = {
     "effective_resistance": Law(ng.effective_resistance, "edges"),
     "eigengap": Law(lambda g: float(ng.eigengap(g)), "same"),
     "incidence": Law(ng.incidence, None, "columns are edges: test_matrices"),
-    "isolated": Law(lambda g: [side.sum() for side in ng.isolated(g)], "same"),
+    "isolated": Law(lambda g: [len(side) for side in ng.isolated(g)], "same"),
     "laplacian": Law(ng.laplacian, "matrix"),
     "leverage_scores": Law(ng.leverage_scores, "edges"),
     "magnitude": Law(lambda g: ng.EdgeValues(ng.magnitude(g).data, g), "edges"),
@@ -125,7 +125,8 @@ def test_docstrings_are_complete(name):
     ]
     if inspect.isfunction(value):
         assert described == parameters
-        assert doc["Returns"] or doc["Yields"] or "-> None" in str(inspect.signature(value))
+        returns = inspect.signature(value).return_annotation
+        assert doc["Returns"] or doc["Yields"] or returns in (None, "None")
         assert doc["Examples"], "no executed example"
 
 
@@ -133,7 +134,8 @@ def test_docstrings_are_complete(name):
 def test_graph_first_and_few_positional(name):
     parameters = inspect.signature(PUBLIC[name]).parameters.values()
     positional = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
-    assert len(positional) <= 3
+    # masks= of accuracy may be given by position: the signature that the user stories fix.
+    assert len(positional) <= (4 if name == "accuracy" else 3)
     assert "rng" not in [p.name for p in positional]
     assert "executor" not in [p.name for p in positional]
 

@@ -135,7 +135,7 @@ def test_unit_view_is_the_jacobian_with_its_parameters(case):
     np.testing.assert_array_equal(layer.array().ravel()[graph.parameters], graph.data)
     csr = graph.tocsr()
     assert csr.has_canonical_format
-    uses = ng.fold(np.ones(graph.n_edges), layer, graph, "sum")
+    uses = ng.fold(np.ones(graph.n_edges), layer, graph, how="sum")
     counts = np.bincount(graph.parameters, minlength=layer.size).reshape(layer.shape)
     np.testing.assert_array_equal(np.nan_to_num(uses), counts)
     np.testing.assert_array_equal(np.isnan(uses), counts == 0)
@@ -173,7 +173,7 @@ def test_unit_view_of_linear_layers():
     expected = reference.jacobian(lambda x: x @ weight.T, (2, 5, 4))
     np.testing.assert_array_equal(graph.toarray(), expected)
     np.testing.assert_array_equal(weight.ravel()[graph.parameters], graph.data)
-    assert np.nanmax(ng.fold(np.ones(graph.n_edges), layer, graph, "sum")) == 10
+    assert np.nanmax(ng.fold(np.ones(graph.n_edges), layer, graph, how="sum")) == 10
 
 
 def test_unit_view_says_what_it_needs():
@@ -278,7 +278,7 @@ def test_fold_equals_a_loop_over_edges(case, how):
     expected = np.full(layer.size, np.nan)
     for parameter, group in shared.items():
         expected[parameter] = {"mean": np.mean, "sum": np.sum, "min": np.min}[how](group)
-    found = ng.fold(ng.EdgeValues(values, graph), layer, graph, how)
+    found = ng.fold(ng.EdgeValues(values, graph), layer, graph, how=how)
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, expected.reshape(layer.shape), rtol=1e-12, atol=1e-12)
 
@@ -289,7 +289,7 @@ def test_fold_of_the_kernel_view_is_the_identity(case):
     layer, _ = case
     graph = ng.layer_graph(layer)
     for how in ("mean", "sum", "min"):
-        found = ng.fold(graph.data, layer, graph, how)
+        found = ng.fold(graph.data, layer, graph, how=how)
         exists = np.ones(layer.shape, bool) if layer.mask is None else layer.mask
         np.testing.assert_array_equal(found, np.where(exists, layer.array(), np.nan))
 
@@ -298,11 +298,11 @@ def test_fold_keeps_infinity_and_refuses_strangers():
     layer = ng.Layer("c", np.ones((1, 1, 2)))
     graph = ng.layer_graph(layer, "unit", input_shape=(1, 3))
     np.testing.assert_array_equal(
-        ng.fold([np.inf, 1, 2, 3], layer, graph, "min").ravel(), [2, 1]
+        ng.fold([np.inf, 1, 2, 3], layer, graph, how="min").ravel(), [2, 1]
     )
     np.testing.assert_array_equal(ng.fold([np.inf, 1, 2, 3], layer, graph).ravel(), [np.inf, 2])
     with pytest.raises(ng.GraphError, match="cannot fold by 'median'"):
-        ng.fold(np.ones(4), layer, graph, "median")
+        ng.fold(np.ones(4), layer, graph, how="median")
     with pytest.raises(ng.GraphError, match=r"one value per edge, 4, got shape \(3,\)"):
         ng.fold(np.ones(3), layer, graph)
     other = ng.LayerGraph(np.ones((2, 3)))

@@ -49,7 +49,7 @@ def node_label(node) -> str:
 
 
 def scope(prefix: str, node, attribute: str) -> str:
-    """The prefix of parameter paths in a sub-graph; outputs are unique, nodes' names need not be."""
+    """The prefix of paths in a sub-graph; outputs are unique, names of nodes need not be."""
     return f"{prefix}{next(filter(None, node.output), node.name)}.{attribute}/"
 
 

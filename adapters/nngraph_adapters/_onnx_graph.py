@@ -132,12 +132,12 @@ class Graph:
             return HANDLERS[node.op_type](self, node, options)
         except NotKnownError as reason:
             constants = [value for value in inputs if isinstance(value, Constant)]
+            inputs += self._inner(node)
             if inputs and len(constants) == len(inputs):
                 return opaque(constants)
             if node.op_type in _RECURRENT:
                 for constant in constants:
                     self.builder.note(constant, "recurrent layer: not yet")
-            inputs += self._inner(node)
             kind = f"{kind} {reason}".strip()
             return self.builder.unsupported(node_label(node), kind, filter(None, inputs))
         except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:

@@ -17,7 +17,7 @@ from scipy.sparse import csr_array
 
 from .reduction import Reduced, network_resistances
 
-BLOCK_ENTRIES = 1 << 18  # rows of large-side vertices worked on together: a part of the cache
+BLOCK = 2048  # most rows of the large side worked on together
 PAIR_BLOCK = 1 << 20  # pairs of edges of light rows worked on together
 LARGEST = np.finfo(np.float64).max / 4
 SPAN = 990  # binary orders of magnitude between largest and smallest weight that fit beside 1
@@ -41,7 +41,7 @@ class DenseRows:
         self._by_row = self.array.flags.c_contiguous
 
     def gram(self) -> np.ndarray:
-        """``S`` of these rows; what lies above the diagonal means nothing."""
+        """``S`` of these rows, in Fortran order and 0 above the diagonal."""
         from scipy.linalg.blas import dsyrk
 
         a = self.array.T if self._by_row else self.array
@@ -52,13 +52,20 @@ class DenseRows:
         from scipy.linalg.blas import dgemm
 
         p, q = self.array.shape
+        order = "C" if self._by_row else "F"
+        step = min(max(BLOCK // 16, q), BLOCK, p)  # r is read once per block
+        hitting, through = (np.empty((step, q), order=order) for _ in range(2))
         root = np.sqrt(self.inverse)
-        step = max(BLOCK_ENTRIES // q, 64)
         for start in range(0, p, step):
             rows = slice(start, start + step)
-            hitting = self.array[rows] * root[rows, None]
+            if p - start < step:
+                hitting, through = (np.empty((p - start, q), order=order) for _ in range(2))
+            np.multiply(self.array[rows], root[rows, None], out=hitting)
             # r is symmetric, so a block in either memory order is a plain Fortran product.
-            through = dgemm(1.0, r, hitting.T).T if self._by_row else dgemm(1.0, hitting, r)
+            if self._by_row:
+                dgemm(1.0, r, hitting.T, c=through.T, overwrite_c=1)
+            else:
+                dgemm(1.0, hitting, r, c=through, overwrite_c=1)
             shift = self.scale * self.inverse[rows]
             shift -= np.einsum("ij,ij->i", hitting, through) / 2
             np.add(through, shift[:, None], out=self.array[rows])
@@ -80,7 +87,7 @@ class SparseRows:
         """As :meth:`DenseRows.gram`."""
         data = self._times(np.sqrt(self.inverse))
         rows = csr_array((data, self.columns, self.indptr), shape=(len(self.inverse), self.q))
-        return (rows.T @ rows).toarray(order="F")
+        return np.asfortranarray(np.tril((rows.T @ rows).toarray()))
 
     def resistances(self, r: np.ndarray) -> np.ndarray:
         """Resistances of these rows' entries."""
@@ -131,9 +138,10 @@ def reduce(parts: list, exponent: int, eliminate: bool = False) -> Reduced:
     for part in parts[1:]:
         conductances += part.gram()
     reduced = network_resistances(conductances, eliminate)
-    # Finite, so that no infinity meets the weight 0; symmetric, so its transpose is itself in
-    # Fortran order.
-    r = np.minimum(reduced.resistances * 2.0**exponent, LARGEST).T
+    r = reduced.resistances
+    r *= 2.0**exponent
+    if not r.max() <= LARGEST:
+        np.minimum(r, LARGEST, out=r)  # so that no infinity meets the weight 0
     inverses = np.concatenate([part.inverse for part in parts])
     vertices = len(inverses) + len(r)
     log_trees = reduced.log_trees - np.log(inverses).sum() - (vertices - 1) * exponent * np.log(2)

@@ -65,9 +65,9 @@ def effective_resistance(graph) -> EdgeValues:
     >>> R.report["method"], R.report["components"], R.report["foster_defect"] < 1e-13
     ('exact', 1, True)
     """
-    graph = _conductances(graph)
+    graph, smallest = _conductances(graph)
     for eliminate in (False, True):
-        values, report = _solve(graph, eliminate)
+        values, report = _solve(graph, smallest, eliminate)
         if report["foster_defect"] <= FOSTER_LIMIT * (graph.n_in + graph.n_out):
             break
     values.flags.writeable = False
@@ -146,7 +146,7 @@ def resistance_matrix(graph) -> np.ndarray:
            [3., 0., 2.],
            [1., 2., 0.]])
     """
-    graph = _conductances(graph)
+    graph, _ = _conductances(graph)
     vertices = graph.n_in + graph.n_out
     if vertices > MATRIX_LIMIT:
         raise GraphError(
@@ -225,9 +225,9 @@ def spanning_tree_count(graph) -> float:
     >>> round(np.exp(ng.spanning_tree_count(ng.LayerGraph(np.ones((3, 4))))))  # 3^3 4^2
     432
     """
-    graph = _conductances(graph)
-    if _is_complete(graph):
-        return complete_resistances(graph)[1].log_trees
+    graph, smallest = _conductances(graph)
+    if smallest > 0:
+        return complete_resistances(graph, smallest)[1].log_trees
     components = Components(graph)
     if components.count > 1:
         return -np.inf
@@ -235,19 +235,18 @@ def spanning_tree_count(graph) -> float:
     return piece.resistances()[1].log_trees
 
 
-def _conductances(graph) -> LayerGraph:
+def _conductances(graph) -> tuple[LayerGraph, float]:
+    """The graph, and its smallest weight if it is complete, else 0."""
     graph = as_layer_graph(graph)
-    require_nonnegative(graph, "effective resistance")
-    return graph
+    smallest = graph.data.min() if graph.n_edges else 0.0
+    if smallest < 0:
+        require_nonnegative(graph, "effective resistance")
+    return graph, 0.0 if graph.is_sparse else float(smallest)
 
 
-def _is_complete(graph: LayerGraph) -> bool:
-    return not graph.is_sparse and graph.data.min() > 0
-
-
-def _solve(graph: LayerGraph, eliminate: bool) -> tuple[np.ndarray, dict]:
-    if _is_complete(graph):
-        values, reduced = complete_resistances(graph, eliminate)
+def _solve(graph: LayerGraph, smallest: float, eliminate: bool) -> tuple[np.ndarray, dict]:
+    if smallest > 0:
+        values, reduced = complete_resistances(graph, smallest, eliminate)
         count, solved = 1, [reduced]
     else:
         components = Components(graph)

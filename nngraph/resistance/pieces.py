@@ -84,10 +84,12 @@ class Piece:
         return values, reduced
 
 
-def complete_resistances(graph: LayerGraph, eliminate: bool = False) -> tuple[np.ndarray, Reduced]:
-    """As :meth:`Piece.resistances`, for a complete layer whose weights are all positive."""
+def complete_resistances(
+    graph: LayerGraph, smallest: float, eliminate: bool = False
+) -> tuple[np.ndarray, Reduced]:
+    """As :meth:`Piece.resistances`, for a complete layer of given, positive smallest weight."""
     weights = graph.weights if graph.n_out >= graph.n_in else graph.weights.T
-    exponent = scale_exponent(weights.min(), weights.max())
+    exponent = scale_exponent(smallest, weights.max())
     part = DenseRows(weights, 2.0**exponent)
     reduced = reduce([part], exponent, eliminate)
     values = part.resistances(reduced.resistances)
