@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import warnings
 
 import nngraph
@@ -19,10 +18,12 @@ extensions = [
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
-exclude_patterns = ["_build", "examples", "networks"]
+exclude_patterns = ["_build", "_templates", "examples", "networks", "results"]
+templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {"show_toc_level": 2, "navigation_with_keys": False}
 html_title = f"nngraph {release}"
+html_copy_source = False
 
 autosummary_generate = True
 autodoc_typehints = "none"
@@ -41,8 +42,3 @@ sphinx_gallery_conf = {
 }
 # sphinx-gallery shows figures through Agg, and says so in a warning that -W would turn into an error.
 warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")
-
-
-def public(module) -> list[str]:
-    """Names that the reference lists: functions and classes, by the module that holds them."""
-    return [n for n in module.__all__ if not inspect.ismodule(getattr(module, n))]

@@ -116,6 +116,7 @@ def from_sparse(weights, what: str):
     if weights.format == "csr" and weights.dtype == kept and _is_frozen(weights):
         csr = csr_array((weights.data, weights.indices, weights.indptr), shape=weights.shape)
     else:
+        _check_format(weights, what)
         csr = csr_array(weights, dtype=kept, copy=True)
         csr.sum_duplicates()  # also sorts; keeps stored zeros
     check_finite(csr.data, what)
@@ -124,6 +125,15 @@ def from_sparse(weights, what: str):
         dense.flags.writeable = False
         return dense
     return freeze(csr)
+
+
+def _check_format(weights, what: str) -> None:
+    """SciPy's C code trusts indices; arrays put together by hand may hold any."""
+    try:
+        if hasattr(weights, "check_format"):
+            weights.check_format(full_check=True)
+    except ValueError as error:
+        raise WeightError(f"{what} is no valid sparse array: {error}") from None
 
 
 def from_bool(matrix, what: str) -> csr_array:
@@ -170,7 +180,9 @@ def freeze(weights):
         weights.data, weights.indices, weights.indptr
     )
     for part in parts:
-        part.flags.writeable = False
+        while isinstance(part, np.ndarray):  # what it is a view of is nobody else's either
+            part.flags.writeable = False
+            part = part.base
     return weights
 
 

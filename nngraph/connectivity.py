@@ -69,7 +69,7 @@ def components(graph: LayerGraph) -> Components:
 
     Notes
     -----
-    Cost: O(edges) by :func:`scipy.sparse.csgraph.connected_components`; O(vertices) for a complete
+    Cost: O(edges) by ``scipy.sparse.csgraph.connected_components``; O(vertices) for a complete
     layer.
 
     Examples
@@ -260,7 +260,7 @@ def dead_units(network: NetworkGraph | Reachability) -> DeadUnits:
     Parameters
     ----------
     network : NetworkGraph or Reachability
-        A :class:`Reachability` saves searching the network again.
+        A :class:`nngraph.connectivity.Reachability` saves searching the network again.
 
     Returns
     -------

@@ -22,7 +22,7 @@ class Demo:
     name : str
     network : Network
         Wired, so that :func:`nngraph.forward` runs it.
-    images : ndarray of float32, shape (n, *network.input_shape)
+    images : ndarray of float32, shape ``(n, *network.input_shape)``
         From 0 to 1, read-only.
     labels : ndarray of int64, shape (n,)
         Read-only.

@@ -24,7 +24,7 @@ def forward(network: Network, x) -> np.ndarray:
     ----------
     network : Network
         With wiring. Masks are applied: a masked weight counts as 0.
-    x : array_like, shape (n, features) or (n, channels, *space)
+    x : array_like, shape (n, features) or ``(n, channels, *space)``
         Examples first. Integers and bools are taken as float32, except where the network looks
         them up in an embedding.
 
@@ -74,7 +74,7 @@ def activations(
     ----------
     network : Network
         With wiring; masks are applied.
-    x : array_like, shape (n, features) or (n, channels, *space)
+    x : array_like, shape (n, features) or ``(n, channels, *space)``
         As for :func:`nngraph.forward`.
     nodes : iterable of str, optional
         Names of nodes of ``network.wiring``. Default: all of them, the input included, so that the
@@ -167,7 +167,7 @@ def accuracy(network: Network, images, labels, masks: Mapping | None = None) -> 
     network : Network
         With wiring, and an output of one number per class; whether softmax comes last makes no
         difference.
-    images : array_like, shape (n, features) or (n, channels, *space)
+    images : array_like, shape (n, features) or ``(n, channels, *space)``
         As `x` of :func:`nngraph.forward`.
     labels : array_like of int, shape (n,)
         Classes, counted from 0.

@@ -61,6 +61,7 @@ class PathSums(FrozenArrays):
                 values = values * graph.data
             else:
                 values[np.isnan(values)] = 0.0  # 0 paths times more than a float64 can hold
+        values.flags.writeable = False  # so that it is not copied
         return EdgeValues(values, graph, self._report())
 
     def log2_edges(self, layer: int | str) -> EdgeValues:
@@ -70,6 +71,7 @@ class PathSums(FrozenArrays):
         values = _pairs(graph, np.add, _logs(self.arriving[k]), _logs(self.leaving[k]))
         if self.weighted:
             values = values + _logs(graph.data)
+        values.flags.writeable = False  # so that it is not copied
         return EdgeValues(values, graph, self._report())
 
     def table(self) -> Table:

@@ -17,6 +17,7 @@ from .parallel import Run, ordered_map
 from .tables import Table
 from .views import LayerView, layer_graph, to_graph
 
+_OPTIONS = ("view", "norm", "input_shape", "max_edges")
 _PLAIN = [f.name for f in fields(Layer) if f.name not in ("weight", "mask", "_")]
 
 
@@ -173,7 +174,7 @@ def _paths(graph: NetworkGraph) -> list[dict[str, Any]]:
 def _layer_task(source: LayerView, groups: list[str]) -> tuple:
     """A layer taken apart, so that large arrays travel by themselves and handles stay handles."""
     plain = {field: getattr(source.layer, field) for field in _PLAIN}
-    options = {field: getattr(source, field) for field in ("view", "norm", "input_shape", "max_edges")}
+    options = {field: getattr(source, field) for field in _OPTIONS}
     return source.layer.weight, source.layer.mask, plain, options, groups
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ._errors import FormatError, MissingExtraError
+from ._errors import FormatError, GraphError, MissingExtraError
 
 
 def require(module: str, extra: str):
@@ -97,7 +97,7 @@ class Table:
     Parameters
     ----------
     columns : mapping of str to sequence
-        In order. Entries are str, int, float, bool or None.
+        In order. Entries are str, int, float, bool or None; NumPy's scalars become Python's.
     title : str, optional
     notes : sequence of str, optional
         Reasons, counts, remarks that belong to the numbers.
@@ -119,7 +119,7 @@ class Table:
         columns = {name: tuple(_plain(v) for v in col) for name, col in self.columns.items()}
         if len({len(column) for column in columns.values()}) > 1:
             lengths = {name: len(column) for name, column in columns.items()}
-            raise ValueError(f"columns differ in length: {lengths}")
+            raise GraphError(f"columns differ in length: {lengths}")
         object.__setattr__(self, "columns", MappingProxyType(columns))
         object.__setattr__(self, "notes", tuple(self.notes))
 
@@ -181,10 +181,18 @@ class Table:
         self._write(out, overwrite, lambda path: path.write_text(text + "\n", encoding="utf-8"))
 
     def to_parquet(self, out, *, overwrite: bool = True) -> None:
-        """Write a Parquet file, atomically (extra ``parquet``)."""
+        """Write a Parquet file, atomically (extra ``parquet``); a column holds one type or None."""
         arrow = require("pyarrow", "parquet")
         parquet = require("pyarrow.parquet", "parquet")
-        table = arrow.table(self.to_dict())
+        arrays = {}
+        for name, column in self.columns.items():
+            try:
+                arrays[name] = arrow.array(column)
+            except (arrow.ArrowInvalid, arrow.ArrowTypeError, OverflowError) as error:
+                raise FormatError(
+                    f"column {name!r} cannot be written to Parquet: {error}; write CSV or JSON"
+                ) from None
+        table = arrow.table(arrays)
         self._write(out, overwrite, lambda path: parquet.write_table(table, path))
 
     @staticmethod

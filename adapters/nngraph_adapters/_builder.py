@@ -65,6 +65,14 @@ def opaque(constants: Iterable[Constant]) -> Constant:
     return Constant(None, roots=frozenset().union(*(x.roots for x in constants)))
 
 
+def _plain(value) -> np.ndarray:
+    """A small constant as floating-point numbers; a copy, because networks are frozen."""
+    value = np.array(value)
+    if value.dtype.kind not in "fiuV" or not value.size:  # V: the types of ml_dtypes
+        raise NotKnownError(f"with a constant of {value.size} {value.dtype}")
+    return value if value.dtype.kind == "f" else value.astype(np.float32)
+
+
 class Builder:
     """Collects nodes and layers in the order of computation.
 
@@ -103,7 +111,8 @@ class Builder:
         inputs = list(inputs)
         for value in inputs:
             if isinstance(value, Constant):
-                self.note(value, f"used by {kind}, which nngraph does not know")
+                norm = "norm" in kind.lower() and len(value.shape) == 1
+                self.note(value, "norm" if norm else f"used by {kind}, which nngraph does not know")
         nodes = list(dict.fromkeys(value for value in inputs if isinstance(value, str)))
         first = next(iter(self.nodes), None)
         return self.op(name, "unsupported", nodes or [first], type=kind)
@@ -125,7 +134,7 @@ class Builder:
         if not isinstance(at, str):
             raise NotKnownError("of a constant")
         if not isinstance(weight, Constant) or weight.path is None:
-            raise NotKnownError("with a computed weight")
+            raise NotKnownError("with a weight that is no parameter")
         try:
             layout = moves(weight.moves).layout()
         except NotExactError:
@@ -153,9 +162,8 @@ class Builder:
         """Add a layer's bias, one number per output, along an axis; returns the node's name."""
         if not isinstance(constant, Constant):
             raise NotKnownError("with a computed bias")
-        values = np.array(constant.value())
-        fits = values.size == 1 or values.shape[-1:] == (n_out,) == (values.size,)
-        if not fits or values.dtype.kind not in "fV":
+        values = _plain(constant.value())
+        if values.size != 1 and not values.shape[-1:] == (n_out,) == (values.size,):
             raise NotKnownError("with a bias that is no vector of its outputs")
         self.note(constant, "bias")
         values = np.broadcast_to(values.reshape(-1), n_out).copy()
@@ -183,11 +191,7 @@ class Builder:
         if isinstance(value, Constant):
             self.note(value, role)
             value = value.value()
-        value = np.array(value)  # small, and a copy: a network does not follow its model's biases
-        if value.dtype.kind not in "fiuV" or not value.size:  # V: the types of ml_dtypes
-            raise NotKnownError(f"with a constant of {value.size} {value.dtype}")
-        if value.dtype.kind != "f":
-            value = value.astype(np.float32)
+        value = _plain(value)
         if shape is None or value.ndim > len(shape):
             raise NotKnownError("with a constant of another rank")
         if value.size == 1:
@@ -212,7 +216,7 @@ class Builder:
             if not isinstance(constant, Constant) or len(constant.shape) != 1:
                 raise NotKnownError("with computed statistics")
             self.note(constant, "norm")
-            options[key] = np.array(constant.value())
+            options[key] = _plain(constant.value())
         return self.op(name, "batch_norm", [at], eps=float(eps), axis=1, **options)
 
     def add(self, name: str, values: Sequence[str], shapes: Sequence) -> str:

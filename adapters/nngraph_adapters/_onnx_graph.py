@@ -26,6 +26,8 @@ from ._onnx_files import (
 )
 from ._onnx_ops import HANDLERS
 
+# What lies and damage make Python raise: texts that are no UTF-8, attributes of a wrong type, ...
+_DAMAGE = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError, RecursionError)
 _RECURRENT = ("LSTM", "GRU", "RNN")
 Shape = tuple[int | None, ...] | None  # None: not even the rank, or one extent, is known
 
@@ -140,7 +142,7 @@ class Graph:
                     self.builder.note(constant, "recurrent layer: not yet")
             kind = f"{kind} {reason}".strip()
             return self.builder.unsupported(node_label(node), kind, filter(None, inputs))
-        except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        except _DAMAGE as error:
             raise ng.FormatError(
                 f"{str(self.path)!r}: node {node_label(node)!r} ({kind}) is malformed: {error!r}"
             ) from error
@@ -186,7 +188,7 @@ class Graph:
         """Input k, which is a parameter; NotKnownError where it is anything else."""
         value = self.value(node, k)
         if not isinstance(value, Constant) or value.path is None:
-            raise NotKnownError("with a computed weight")
+            raise NotKnownError("with a weight that is no parameter")
         return value
 
     def shape(self, node, k: int = 0) -> Shape:
@@ -217,6 +219,15 @@ def _names(graph) -> Iterator[str]:
 
 def read(path: Path) -> tuple[ng.Network, dict[str, np.ndarray]]:
     """The network of a file, and the zero points of its quantised weights."""
+    try:
+        return _read(path)
+    except ng.GraphError:
+        raise
+    except _DAMAGE as error:
+        raise ng.FormatError(f"{str(path)!r} is damaged: {error!r}") from error
+
+
+def _read(path: Path) -> tuple[ng.Network, dict[str, np.ndarray]]:
     onnx = onnx_module()
     model = parse(path)
     graph = Graph(model, path)

@@ -98,10 +98,12 @@ def _gelu(graph, node, a) -> str:
 
 
 def _softmax(graph, node, a) -> str:
-    rank, at = graph.rank(node), graph.at(node)
-    axis = a.get("axis", -1 if graph.opset >= 13 else 1) % rank
-    if axis == 0 or (graph.opset < 13 and axis != rank - 1):  # it joined all axes from this one on
-        raise NotKnownError("over several axes, or across examples")
+    at, axis = graph.at(node), a.get("axis", -1 if graph.opset >= 13 else 1)
+    if axis != -1:
+        rank = graph.rank(node)
+        axis %= rank
+        if axis == 0 or (graph.opset < 13 and axis != rank - 1):  # once it joined all axes behind
+            raise NotKnownError("over several axes, or across examples")
     return graph.builder.op(node_label(node), "softmax", [at], axis=axis)
 
 

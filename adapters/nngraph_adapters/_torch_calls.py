@@ -18,18 +18,17 @@ from ._torch_values import canonical_moves, geometry, layer_name, to_numpy, torc
 def called(model, inputs: Sequence) -> list[str]:
     """Paths of the modules that hold parameters of their own, in the order they are called.
 
-    The model is run once, in evaluation mode; buffers and random streams are put back.
+    The model is run once; the caller puts it into evaluation mode, and back.
     """
     torch = torch_module()
     order: dict[str, None] = {}
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     hooks = [
         module.register_forward_hook(lambda *_, path=path: order.setdefault(path))
         for path, module in model.named_modules()
         if module._parameters
     ]
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        with torch.no_grad():
             model(*inputs)
     except Exception as error:  # the user's forward, which may raise anything
         raise ng.GraphError(
@@ -39,8 +38,6 @@ def called(model, inputs: Sequence) -> list[str]:
     finally:
         for hook in hooks:
             hook.remove()
-        for buffer, before in buffers:
-            buffer.copy_(before)
     return list(order)
 
 
@@ -85,7 +82,8 @@ def module_outputs(model, batches: Iterable, modules) -> Iterator[dict[str, np.n
     """See :func:`nngraph_adapters.torch.stream_activations`."""
     torch = torch_module()
     paths = {path: module for path, module in model.named_modules() if path}
-    wanted = set(modules or (path for path, m in paths.items() if not any(m.children())))
+    wanted = {path for path, module in paths.items() if not any(module.children())}
+    wanted = wanted if modules is None else set(modules)
     for path in wanted - set(paths):
         raise ng.GraphError(f"the model has no module {path!r}; it has {list(paths)[:12]}")
     for batch in batches:

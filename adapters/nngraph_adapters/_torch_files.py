@@ -94,7 +94,7 @@ def _refusal(path: Path, error: Exception) -> ng.FormatError:
             "are loaded: nngraph loads tensors only, and nothing was run. If this is a whole "
             "model, save model.state_dict() where you trust it"
         )
-    reason = "no pickle of torch.save" if "weights_only" in text else text.partition(".")[0]
+    reason = "no pickle of torch.save" if "weights_only" in text else text.partition("\n")[0]
     return ng.FormatError(
         f"{str(path)!r} is no PyTorch file, or is damaged ({type(error).__name__}: {reason}); "
         "save model.state_dict() with torch.save"

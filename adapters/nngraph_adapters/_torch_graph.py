@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,7 +74,7 @@ class Graph:
             self.env[node] = Constant(None, roots=roots)
 
     def _call(self, node) -> None:
-        if "getitem" in str(node.target):
+        if node.target is operator.getitem:
             whole = self.env.get(node.args[0])
             picked = whole[node.args[1]] if isinstance(whole, list) else whole
             self.env[node] = picked

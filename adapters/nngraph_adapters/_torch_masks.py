@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -76,15 +77,10 @@ def _target(name, places: Mapping[str, Place], network) -> tuple[str, ng.Layout]
             f"how {name!r}, of shape {tuple(parameter.shape)} in a {type(module).__name__}, joins "
             "inputs to outputs is not known; pass network=from_module(model, example_inputs)"
         )
-    names = [layer_name(path) for path, place in places.items() if parameter_of(place).ndim > 1]
-    raise ng.MaskError(f"the model has no parameter {name!r}{_did_you_mean(name, names)}")
-
-
-def _did_you_mean(name, known: list[str]) -> str:
-    import difflib
-
-    near = difflib.get_close_matches(str(name), known, 3)
-    return f"; did you mean {' or '.join(map(repr, near))}?" if near else f"; it has {known[:12]}"
+    weights = [path for path, place in places.items() if parameter_of(place).ndim > 1]
+    near = difflib.get_close_matches(str(name), [*map(layer_name, weights), *weights], 3)
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has {weights[:12]}"
+    raise ng.MaskError(f"the model has no layer {name!r}; {hint}")
 
 
 def _to_source(name: str, mask, layout: ng.Layout, parameter) -> np.ndarray:

@@ -18,7 +18,7 @@ def _layer(graph, node, weight, at, moves, **geometry) -> str:
     """A layer's node, named as the weight's module, or as the caller where that is taken."""
     constant = graph.value(weight)
     if not isinstance(constant, Constant) or constant.path is None:
-        raise NotKnownError("with a computed weight")
+        raise NotKnownError("with a weight that is no parameter")
     name = layer_name(constant.path)
     label = graph.label(node) if name in graph.builder.nodes else name
     return graph.builder.layer(

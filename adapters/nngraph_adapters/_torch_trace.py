@@ -39,8 +39,9 @@ def evaluating(model) -> Iterator[dict[int, Any]]:
 
     Gives the masks of pruned parameters, by the parameter's id. A pruned parameter goes by its own
     name meanwhile. Evaluation mode is set flag by flag, because ``model.eval()`` may do more where
-    a model overrides ``train``.
+    a model overrides ``train``. Attributes, buffers and the random stream are put back.
     """
+    torch = torch_module()
     modules = list(model.modules())
     saved = [(module, dict(module.__dict__)) for module in modules]
     inner = [
@@ -49,6 +50,8 @@ def evaluating(model) -> Iterator[dict[int, Any]]:
         for value in attributes.values()
         if isinstance(value, (dict, list, set))
     ]
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    stream = torch.get_rng_state()
     try:
         masks = {}
         for module in modules:
@@ -67,6 +70,22 @@ def evaluating(model) -> Iterator[dict[int, Any]]:
         for value, before in inner:
             value.clear()
             value.extend(before) if isinstance(value, list) else value.update(before)
+        with torch.no_grad():
+            for buffer, before in buffers:
+                buffer.copy_(before)
+        torch.set_rng_state(stream)
+
+
+@contextmanager
+def _no_fast_path() -> Iterator[None]:
+    """Without the op that computes a whole transformer layer at once and hides its weights."""
+    settings = torch_module().backends.mha
+    before = settings.get_fastpath_enabled()
+    settings.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        settings.set_fastpath_enabled(before)
 
 
 def exported(model, inputs: Sequence):
@@ -78,7 +97,7 @@ def exported(model, inputs: Sequence):
     torch = torch_module()
     # Torch warns about its own deprecations, and about attributes that forward sets (we put them
     # back); none is the user's doing.
-    with warnings.catch_warnings(action="ignore"), torch.no_grad():
+    with warnings.catch_warnings(action="ignore"), torch.no_grad(), _no_fast_path():
         try:
             program = torch.export.export(model, tuple(inputs), strict=False)
         except Exception as error:  # anything may go wrong while a user's forward is traced

@@ -57,7 +57,8 @@ def from_module(model, example_inputs, *, strict: bool = False) -> ng.Network:
     -----
     Weights are read-only views of the model's memory, without a copy (except of types that NumPy
     lacks, which become float32): they follow the model when it is trained on. Biases and statistics
-    are copies. Tied weights are one layer in several nodes.
+    are copies. Tied weights are one layer in several nodes; where they are used in two ways, as by
+    an embedding and an output layer, they are two layers of one path, whose masks must agree.
 
     Cost: one ``torch.export`` with shapes only, without arithmetic; a second or so.
 

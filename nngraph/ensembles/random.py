@@ -25,7 +25,7 @@ def erdos_renyi(
         Each pair is an edge with probability `density`, independently of the others; the number of
         edges is random.
     rng : None, int, or numpy.random.Generator
-        As for :func:`numpy.random.default_rng`.
+        As for ``numpy.random.default_rng``.
 
     Returns
     -------
@@ -67,7 +67,7 @@ def random_biregular(n_out: int, n_in: int, *, out_degree: int, rng=None) -> Lay
         Edges of each output, at most `n_in`; each input has ``n_out * out_degree / n_in``, which
         must be whole.
     rng : None, int, or numpy.random.Generator
-        As for :func:`numpy.random.default_rng`.
+        As for ``numpy.random.default_rng``.
 
     Returns
     -------

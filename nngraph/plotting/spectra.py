@@ -18,7 +18,7 @@ def spectrum(network, *, view: str = "kernel", ax=None):
     ----------
     network : Network, NetworkGraph or LayerGraph
         The weights are taken as they are, signs included. Pass ``nngraph.magnitude(graph)`` for
-        |w|, whose largest singular value is the trivial one of Perron and Frobenius.
+        ``|w|``, whose largest singular value is the trivial one of Perron and Frobenius.
     view : {"kernel", "channel", "unit"}, optional
         How a layer becomes a graph; ignored for graphs.
     ax : matplotlib.axes.Axes, optional

@@ -200,7 +200,7 @@ def check_nm(mask, n: int, m: int) -> bool:
 
     Parameters
     ----------
-    mask : array_like of bool, shape (n_out, n_in / groups, *kernel)
+    mask : array_like of bool, shape ``(n_out, n_in / groups, *kernel)``
         Row i is ``mask[i].reshape(-1)``.
     n, m : int
         The pattern N:M.

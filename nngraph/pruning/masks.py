@@ -20,7 +20,7 @@ class Masks(Mapping):
 
     Parameters
     ----------
-    arrays : mapping of str to ndarray of bool, shape (n_out, n_in / groups, *kernel)
+    arrays : mapping of str to ndarray of bool, shape ``(n_out, n_in / groups, *kernel)``
         In the layers' canonical shape; True: kept. A writable array is copied.
 
     Raises
@@ -65,7 +65,7 @@ class Masks(Mapping):
 
         Parameters
         ----------
-        scores : mapping of str to array_like, shape (n_out, n_in / groups, *kernel)
+        scores : mapping of str to array_like, shape ``(n_out, n_in / groups, *kernel)``
             One real number per parameter. -inf: may not be kept (absent already); +inf: kept first.
         density : float or None
             Fraction kept, from 0 to 1, of all parameters of these layers, absent ones too. None

@@ -16,7 +16,7 @@ _METHODS: dict[str, type] = {}
 
 
 class PruningMethod(Protocol):
-    """What an object must have for :func:`prune` to use it; there is no class to inherit from.
+    """What an object must have for :func:`nngraph.prune`; there is no class to inherit from.
 
     A method is a frozen dataclass: its fields are its options, all with defaults, and the names
     below are class variables. Give it exactly one of ``scores`` and ``masks``:
@@ -24,13 +24,13 @@ class PruningMethod(Protocol):
     ``scores(network, data)``
         One number per parameter, a mapping of layer name to array of the layer's shape, for every
         layer; high: keep. ``prune`` does the rest: the layers' own masks, budget, ties. It may give
-        -inf and +inf, as :meth:`Masks.from_scores` explains. Keep float32 as it is, and read one
-        layer at a time.
+        -inf and +inf, as :meth:`nngraph.Masks.from_scores` explains. Keep float32 as it is, and
+        read one layer at a time.
 
     ``masks(network, budget, *, density, data, rng)``
         For samplers and for methods that decide on whole units: the masks themselves, for every
-        layer, within `budget` (a :class:`Budget`) and `density` (checked already; None only where
-        the budget sets it). It must keep nothing that a layer's own mask has dropped;
+        layer, within `budget` (a :class:`nngraph.Budget`) and `density` (checked already; None only
+        where the budget sets it). It must keep nothing that a layer's own mask has dropped;
         :func:`respect_masks` helps. Draw random numbers from
         ``numpy.random.default_rng(rng).spawn(len(network))``, one stream per layer, so that a
         layer's mask does not depend on the order in which layers are read.

@@ -17,7 +17,8 @@ from scipy.sparse import csr_array
 
 from .reduction import Reduced, network_resistances
 
-BLOCK = 2048  # most rows of the large side worked on together
+# Rows of the large side worked on together: as many as columns, so that reading these is cheap.
+LEAST_BLOCK, MOST_BLOCK = 384, 2048
 PAIR_BLOCK = 1 << 20  # pairs of edges of light rows worked on together
 LARGEST = np.finfo(np.float64).max / 4
 SPAN = 990  # binary orders of magnitude between largest and smallest weight that fit beside 1
@@ -53,7 +54,7 @@ class DenseRows:
 
         p, q = self.array.shape
         order = "C" if self._by_row else "F"
-        step = min(max(BLOCK // 16, q), BLOCK, p)  # r is read once per block
+        step = -(-p // -(-p // min(max(q, LEAST_BLOCK), MOST_BLOCK)))  # equal blocks, rounded up
         hitting, through = (np.empty((step, q), order=order) for _ in range(2))
         root = np.sqrt(self.inverse)
         for start in range(0, p, step):
@@ -69,6 +70,7 @@ class DenseRows:
             shift = self.scale * self.inverse[rows]
             shift -= np.einsum("ij,ij->i", hitting, through) / 2
             np.add(through, shift[:, None], out=self.array[rows])
+        self.array.flags.writeable = False  # so that a result can hold it without a copy
         return self.array
 
 
@@ -134,9 +136,13 @@ def reduce(parts: list, exponent: int, eliminate: bool = False) -> Reduced:
     Reduced
         With the spanning trees of the whole component.
     """
-    conductances = parts[0].gram()
-    for part in parts[1:]:
-        conductances += part.gram()
+
+    def conductances() -> np.ndarray:
+        total = parts[0].gram()
+        for part in parts[1:]:
+            total += part.gram()
+        return total
+
     reduced = network_resistances(conductances, eliminate)
     r = reduced.resistances
     r *= 2.0**exponent

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
+from scipy.sparse import csr_array
 
 from .._errors import GraphError
 from ..edge_values import EdgeValues
@@ -67,7 +70,8 @@ def effective_resistance(graph) -> EdgeValues:
     """
     graph, smallest = _conductances(graph)
     for eliminate in (False, True):
-        values, report = _solve(graph, smallest, eliminate)
+        with np.errstate(over="ignore"):  # 1 / weight of the smallest floats
+            values, report = _solve(graph, smallest, eliminate)
         if report["foster_defect"] <= FOSTER_LIMIT * (graph.n_in + graph.n_out):
             break
     values.flags.writeable = False
@@ -158,10 +162,10 @@ def resistance_matrix(graph) -> np.ndarray:
     for piece in Components(graph):
         exponent = scale_exponent(piece.weights[piece.weights > 0].min(), piece.weights.max())
         own = np.concatenate([piece.inputs, graph.n_in + piece.outputs])
-        conductances = np.zeros((len(own), len(own)))
         ends = len(piece.inputs) + piece.rows, piece.columns
-        conductances[ends] = piece.weights * 2.0**exponent
-        matrix[np.ix_(own, own)] = network_resistances(conductances).resistances * 2.0**exponent
+        conductances = csr_array((piece.weights * 2.0**exponent, ends), shape=2 * (len(own),))
+        reduced = network_resistances(partial(conductances.toarray, order="F"))
+        matrix[np.ix_(own, own)] = reduced.resistances * 2.0**exponent
     return matrix
 
 
@@ -258,17 +262,13 @@ def _solve(graph: LayerGraph, smallest: float, eliminate: bool) -> tuple[np.ndar
                 values[piece.edges], reduced = piece.resistances(eliminate)
                 solved.append(reduced)
         count = components.count
-    rank = graph.n_in + graph.n_out - count
+    weights, present = graph.data, values
+    if smallest == 0:
+        weights, present = weights[weights > 0], values[weights > 0]
+    total = np.einsum("i,i->", weights, present, dtype=np.float64)
     return values, {
         "method": "gth" if any(part.method == "gth" for part in solved) else "exact",
         "components": count,
-        "foster_defect": abs(_total(graph.data, values) - rank),
+        "foster_defect": abs(float(total) - (graph.n_in + graph.n_out - count)),
         "amplification": max((part.amplification for part in solved), default=1.0),
     }
-
-
-def _total(weights: np.ndarray, values: np.ndarray) -> float:
-    """``sum(weights * values)`` over positive weights, in double precision."""
-    if weights.size and weights.min() == 0:
-        weights, values = weights[weights > 0], values[weights > 0]
-    return float(np.einsum("i,i->", weights, values, dtype=np.float64))

@@ -7,6 +7,7 @@ inverse says how much rounding is amplified. Elimination never subtracts two con
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -28,14 +29,15 @@ class Reduced(NamedTuple):
     amplification: float
 
 
-def network_resistances(conductances: np.ndarray, eliminate: bool = False) -> Reduced:
+def network_resistances(make: Callable[[], np.ndarray], eliminate: bool = False) -> Reduced:
     """Effective resistances between all pairs of vertices of a connected network.
 
     Parameters
     ----------
-    conductances : ndarray, shape (q, q)
-        Non-negative below the diagonal, 0 above it, anything on it, which is overwritten by 0.
-        Faster in Fortran order.
+    make : callable
+        Gives the conductances, shape (q, q): non-negative below the diagonal, 0 above it, anything
+        on it; a new array in Fortran order, which is overwritten. It is called again where Cholesky
+        is not accurate enough.
     eliminate : bool, optional
         Do not try Cholesky first.
 
@@ -52,55 +54,51 @@ def network_resistances(conductances: np.ndarray, eliminate: bool = False) -> Re
 
     Cost: q^3 flops by Cholesky, q^3 by elimination in blocks with q steps of Python.
     """
-    if len(conductances) == 1:
-        return Reduced(np.zeros((1, 1)), 0.0, "exact", 1.0)
-    np.fill_diagonal(conductances, 0)
-    found = None if eliminate else _by_cholesky(conductances)
-    if found is not None and found.amplification <= AMPLIFICATION_LIMIT:
+    found = np.inf if eliminate else _by_cholesky(make())
+    if isinstance(found, Reduced):
         return found
-    amplification = found.amplification if found else np.inf
-    return _by_elimination(conductances)._replace(amplification=amplification)
+    return _by_elimination(make())._replace(amplification=found)
 
 
-def _by_cholesky(lower: np.ndarray) -> Reduced | None:
-    """None where the scaled Laplacian is not numerically positive definite."""
+def _by_cholesky(array: np.ndarray) -> Reduced | float:
+    """The resistances, or the amplification that forbids it; overwrites `array`."""
     from scipy.linalg.lapack import dpotrf, dpotri
 
-    q = len(lower)
-    degrees = lower.sum(axis=0) + lower.sum(axis=1)
+    q = len(array)
+    np.fill_diagonal(array, 0)
+    degrees = np.maximum(array.sum(axis=0) + array.sum(axis=1), SMALLEST)
     ground = int(degrees.argmax())
-    scale = 1 / np.sqrt(np.maximum(degrees, SMALLEST))
+    scale = 1 / np.sqrt(degrees)
     # Below in panels of columns that stay in the cache, each from the diagonal on.
     panels = [slice(start, start + PANEL) for start in range(0, q, PANEL)]
-    array = np.zeros((q, q), order="F")
     for columns in panels:
-        below = slice(columns.start, q)
-        panel = np.multiply(lower[below, columns], -scale[below, None], out=array[below, columns])
+        panel = array[columns.start :, columns]
+        panel *= -scale[columns.start :, None]
         panel *= scale[columns]
     # The ground stays as a vertex without neighbours, so that nothing has to be moved.
     array[ground] = array[:, ground] = 0
     np.fill_diagonal(array, 1)
     array, failed = dpotrf(array, lower=1, clean=0, overwrite_a=1)
     if failed:
-        return None
-    log_pivots = np.log(degrees) + 2 * np.log(array.diagonal())
+        return np.inf
+    degrees[ground] = 1
+    log_trees = float(np.log(degrees).sum() + 2 * np.log(array.diagonal()).sum())
     array, failed = dpotri(array, lower=1, overwrite_c=1)
-    amplification = float(array.diagonal().max())
-    if failed or not np.isfinite(amplification):
-        return None
+    amplification = np.inf if failed else float(array.diagonal().max())
+    if not amplification <= AMPLIFICATION_LIMIT:
+        return amplification
     array[ground] = array[:, ground] = 0
     to_ground = array.diagonal() * scale**2
     for columns in panels:
-        below = slice(columns.start, q)
-        panel = array[below, columns]
-        panel *= scale[below, None]
+        panel = array[columns.start :, columns]
+        panel *= scale[columns.start :, None]
         panel *= -2 * scale[columns]
-        panel += to_ground[below, None]
+        panel += to_ground[columns.start :, None]
         panel += to_ground[columns]
         head = np.tril(panel[:PANEL], -1)
         panel[:PANEL] = head + head.T
-        array[columns, below] = panel.T
-    return Reduced(array, float(log_pivots.sum() - log_pivots[ground]), "exact", amplification)
+        array[columns, columns.start :] = panel.T
+    return Reduced(array, log_trees, "exact", amplification)
 
 
 def _by_elimination(lower: np.ndarray) -> Reduced:
@@ -116,7 +114,8 @@ def _by_elimination(lower: np.ndarray) -> Reduced:
     so no term is much larger than the result.
     """
     q = len(lower)
-    hitting = np.ascontiguousarray(lower) + lower.T  # row k becomes pi of vertex k
+    hitting = np.tril(lower, -1)
+    hitting += hitting.T  # row k becomes pi of vertex k
     totals = np.ones(q)
     starts = range(0, q, BLOCK)
     for start in reversed(starts):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -141,9 +142,9 @@ def test_ops_compute_what_onnxruntime_computes(tmp_path, case):
 
 
 def test_norm_pad_slice_dropout_and_gelu(tmp_path):
-    tensors = filled({"w": (6, 4, 3, 3), "s": (6,), "b": (6,), "m": (6,)})
+    tensors = filled({"w": (6, 7, 3, 3), "s": (6,), "b": (6,), "m": (6,)})
     tensors |= {
-        "v": np.abs(numbers(6)), "pads": np.array([0, 0, 1, 0, 0, 2, 0, 3]),
+        "v": np.abs(numbers(6)), "pads": np.array([0, 1, 1, 0, 0, 2, 0, 3]),
         "fill": np.float32(1.5), "starts": np.array([1, -5]), "ends": np.array([2**31 - 1, -1]),
         "axes": np.array([1, 3]), "steps": np.array([2, 1]), "ratio": np.float32(0.5),
     }  # fmt: skip
@@ -254,7 +255,7 @@ UNKNOWN = {
     "Erf": [node("Gemm", "x w", "a"), node("Erf", "a", "y")],
     "LSTM": [node("LSTM", "x w", "y")],
     "my.own::Gemm": [helper.make_node("Gemm", ["x", "w"], ["y"], domain="my.own")],
-    "Gemm with a computed weight": [node("Add", "w x", "v"), node("Gemm", "x v", "y")],
+    "Gemm with a weight that is no parameter": [node("Add", "w x", "v"), node("Gemm", "x v", "y")],
     "Mul of two computed values": [node("Gemm", "x w", "a"), node("Mul", "a a", "y")],
     "Transpose that moves the axis of examples": [node("Transpose", "x", "a", perm=[1, 0]),
                                                   node("Gemm", "a w", "y")],
@@ -389,7 +390,9 @@ def test_damaged_files(tmp_path):
     nodes, shapes, shape = CASES["all space"]
     good = model(nodes, filled(shapes), shape).SerializeToString()
     path = tmp_path / "bad.onnx"
-    for data in (b"hello world" * 20, good[: len(good) // 2], good[:40], b"\x08\x08", bytes(64)):
+    no_text = good.replace(b"graph", b"\xff\xfe\xff\xfe\xff").replace(b"\x01w", b"\x01\xff")
+    halves = (good[: len(good) // 2], good[:40])
+    for data in (b"hello world" * 20, *halves, b"\x08\x08", bytes(64), no_text):
         path.write_bytes(data)
         with pytest.raises(ng.FormatError, match=r"bad\.onnx"):
             ng.load(path)
@@ -430,6 +433,13 @@ def test_masks_that_do_not_fit(tmp_path):
         with pytest.raises(ng.MaskError, match=words):
             ng.save(path, masks, tmp_path / "out.onnx")
     assert sorted(os.listdir(tmp_path)) == ["net.onnx"]
+
+
+def test_without_onnx_the_error_names_the_extra(monkeypatch, tmp_path):
+    path = saved(tmp_path, [node("Gemm", "x w", "y")], {"w": numbers(4, 3)}, (4,))
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(ng.MissingExtraError, match=r"nngraph\[onnx\]"):
+        ng.load(path)
 
 
 # Real models.
