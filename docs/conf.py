@@ -40,5 +40,5 @@ sphinx_gallery_conf = {
     "min_reported_time": 1e9,
     "within_subsection_order": "FileNameSortKey",
 }
-# sphinx-gallery shows figures through Agg, and says so in a warning that -W would turn into an error.
+# sphinx-gallery shows figures through Agg, which warns; -W would turn that into an error.
 warnings.filterwarnings("ignore", message="FigureCanvasAgg is non-interactive")

@@ -34,6 +34,10 @@ _MODULES = {
         "reachability"
     ),
     "formats": "Format known_formats load save",
+    "spectral": (
+        "Metric SingularValues eigengap normalized_lambda2 ramanujan_bound ramanujan_gap "
+        "singular_values stable_rank"
+    ),
     "stored": "StoredArray",
     "network": "Coverage Layer Layout Network Node",
     "edge_values": "EdgeValues",
@@ -54,7 +58,7 @@ _MODULES = {
     "views": "fold layer_graph to_graph",
     "evaluation": "accuracy activations forward output_shapes stream_activations",
 }
-_SUBMODULES = ("datasets", "ensembles", "plotting")
+_SUBMODULES = ("datasets", "ensembles", "parallel", "plotting", "testing")
 _HOME = {name: module for module, names in _MODULES.items() for name in names.split()}
 
 __all__ = sorted([*_HOME, *_SUBMODULES])

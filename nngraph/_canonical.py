@@ -7,22 +7,19 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csr_array, issparse
 
-from ._errors import ChainError, MaskError, WeightError
+from ._errors import ChainError, GraphError, MaskError, WeightError
 from .stored import RAW_TYPES
 
 
 def check_mask(name: str, mask, shape) -> np.ndarray:
     """`mask` as a read-only bool array of `shape`."""
-    mask = np.asarray(mask)
+    mask = plain_array(mask, f"the mask of layer {name!r}", MaskError)
     if mask.dtype != bool or mask.shape != tuple(shape):
         raise MaskError(
             f"the mask of layer {name!r} must be bool of shape {tuple(shape)}, "
             f"got {mask.dtype} of shape {mask.shape}"
         )
-    if mask.flags.writeable:
-        mask = mask.copy()
-        mask.flags.writeable = False
-    return mask
+    return freeze(mask.copy() if is_exposed(mask) else mask)
 
 
 def check_weight_type(name: str, dtype, shape) -> None:
@@ -113,27 +110,29 @@ def from_sparse(weights, what: str):
     if weights.dtype.kind != "f":
         as_weights(np.zeros(0, weights.dtype), what)
     kept = np.float32 if weights.dtype.itemsize <= 4 else np.float64
+    _check_format(weights, what)
     if weights.format == "csr" and weights.dtype == kept and _is_frozen(weights):
+        # A new object, which does not inherit what this one claims about its order.
         csr = csr_array((weights.data, weights.indices, weights.indptr), shape=weights.shape)
     else:
-        _check_format(weights, what)
-        csr = csr_array(weights, dtype=kept, copy=True)
+        with np.errstate(over="ignore"):  # of numbers beyond float64; found below
+            csr = csr_array(weights, dtype=kept, copy=True)
+    if not csr.has_canonical_format:
+        csr = csr.copy()
         csr.sum_duplicates()  # also sorts; keeps stored zeros
     check_finite(csr.data, what)
     if csr.nnz == csr.shape[0] * csr.shape[1]:
-        dense = csr.data.reshape(csr.shape)
-        dense.flags.writeable = False
-        return dense
+        return freeze(csr.data.reshape(csr.shape))
     return freeze(csr)
 
 
-def _check_format(weights, what: str) -> None:
+def _check_format(weights, what: str, kind: type[GraphError] = WeightError) -> None:
     """SciPy's C code trusts indices; arrays put together by hand may hold any."""
     try:
         if hasattr(weights, "check_format"):
             weights.check_format(full_check=True)
     except ValueError as error:
-        raise WeightError(f"{what} is no valid sparse array: {error}") from None
+        raise kind(f"{what} is no valid sparse array: {error}") from None
 
 
 def from_bool(matrix, what: str) -> csr_array:
@@ -144,6 +143,7 @@ def from_bool(matrix, what: str) -> csr_array:
         raise ChainError(
             f"{what} must be bool with two axes, got {matrix.dtype} of shape {matrix.shape}"
         )
+    _check_format(matrix, what, ChainError)
     csr = csr_array(matrix, copy=True)
     csr.sum_duplicates()
     csr.eliminate_zeros()
@@ -151,9 +151,8 @@ def from_bool(matrix, what: str) -> csr_array:
 
 
 def _is_frozen(csr) -> bool:
-    """Whether nobody can change these arrays, and nothing about them needs to be changed."""
-    exposed = any(map(is_exposed, (csr.data, csr.indices, csr.indptr)))
-    return not exposed and csr.has_canonical_format
+    """Whether nobody can change these arrays."""
+    return not any(map(is_exposed, (csr.data, csr.indices, csr.indptr)))
 
 
 def check_rank(shape, what: str) -> None:

@@ -32,7 +32,9 @@ def show_table(table: Table, out: Callable[[str], object]) -> None:
     if table.title:
         console.print(text(table.title, style="bold"))
     widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
-    for block in column_blocks(widths, console.width):
+    for number, block in enumerate(column_blocks(widths, console.width)):
+        if number:
+            console.print()
         shown = styled(box=None, pad_edge=False, padding=(0, _GAP, 0, 0), header_style="bold")
         for k in block:
             shown.add_column(

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.lib.mixins import NDArrayOperatorsMixin
 from scipy.sparse import csr_array
 
 from ._canonical import is_exposed
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False)
-class EdgeValues:
+class EdgeValues(NDArrayOperatorsMixin):
     """One float64 number per edge, in row-major edge order, with a report of how it was found.
+
+    Arithmetic, comparisons and NumPy's functions take it as the array of its values.
 
     Parameters
     ----------
@@ -37,6 +40,8 @@ class EdgeValues:
     >>> v = ng.EdgeValues([0.1, 0.2, 0.3], g)
     >>> np.asarray(v).sum().round(3), v.tocsr().nnz
     (np.float64(0.6), 3)
+    >>> v > 0.15
+    array([False,  True,  True])
     """
 
     values: np.ndarray
@@ -57,6 +62,14 @@ class EdgeValues:
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         return np.array(self.values, dtype=dtype, copy=bool(copy) or None)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=(), **options):
+        if any(isinstance(target, EdgeValues) for target in out):
+            return NotImplemented  # frozen: nothing is written into it
+        arrays = [x.values if isinstance(x, EdgeValues) else x for x in inputs]
+        if out:
+            options["out"] = out
+        return getattr(ufunc, method)(*arrays, **options)
 
     def __len__(self) -> int:
         return len(self.values)
@@ -86,7 +99,7 @@ class EdgeValues:
     def __repr__(self) -> str:
         if not len(self):
             return f"<EdgeValues of {self.graph!r}: no edges>"
-        low, mid, high = np.quantile(self.values, [0, 0.5, 1])
+        low, mid, high = np.quantile(self.values, [0, 0.5, 1], method="nearest")
         return (
             f"<EdgeValues of {self.graph!r}: min {low:.4g}, median {mid:.4g}, max {high:.4g}>"
         )

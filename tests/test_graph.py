@@ -385,3 +385,17 @@ def test_edge_values_of_another_number_of_edges():
     for wrong in ([1.0], [[1.0, 2.0]], 1.0, []):
         with pytest.raises(ng.WeightError, match="2 edge values are needed, got shape"):
             ng.EdgeValues(wrong, g)
+
+
+def test_edge_values_compute_as_their_array():
+    graph = ng.LayerGraph([[1.0, 0.0], [2.0, 3.0]])
+    values = ng.EdgeValues([0.25, np.inf, 0.75], graph)
+    np.testing.assert_array_equal(values * graph.data, [0.25, np.inf, 2.25])
+    np.testing.assert_array_equal(values == 0.25, [True, False, False])
+    np.testing.assert_array_equal(np.minimum(values, values), values.values)
+    np.testing.assert_array_equal(-values, [-0.25, -np.inf, -0.75])
+    assert np.add.reduce(values) == np.inf
+    assert "inf" in repr(values)
+    with pytest.raises(TypeError):
+        np.add(values, 1, out=values)
+    assert values[0] == 0.25

@@ -50,10 +50,11 @@ class Constant:
         return () if self.array is None else tuple(self.array.shape)
 
     def value(self) -> np.ndarray:
-        """The numbers in the shape of now; a parameter's mask is not applied."""
+        """The numbers in the shape of now; 0 where a mask says that there is none."""
         if self.array is None:
             raise NotKnownError("with a computed argument")
         array = self.array.read() if isinstance(self.array, ng.StoredArray) else self.array
+        array = array if self.mask is None else np.where(self.mask, array, 0)
         return array if self.moves is None else self.moves.layout().to_canonical(array)
 
 
@@ -180,7 +181,8 @@ class Builder:
         number, axis = self._broadcast(value, shape, "scale")
         if number.ndim and axis is None:
             raise NotKnownError("with one factor for each place")
-        factor = number.astype(np.float64) ** power  # forward rounds once, to the type of the data
+        with np.errstate(divide="ignore"):  # forward rounds once, to the type of the data
+            factor = number.astype(np.float64) ** power
         if not np.isfinite(factor).all():
             raise NotKnownError("with an infinite factor")
         options = {} if axis is None else {"axis": axis}

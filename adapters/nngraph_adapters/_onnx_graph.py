@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 import nngraph as ng
+from nngraph.tables import require
 
 from ._builder import Builder, Constant, NotKnownError, Value, opaque
 from ._moves import Moves
@@ -228,12 +229,13 @@ def read(path: Path) -> tuple[ng.Network, dict[str, np.ndarray]]:
 
 
 def _read(path: Path) -> tuple[ng.Network, dict[str, np.ndarray]]:
-    onnx = onnx_module()
     model = parse(path)
     graph = Graph(model, path)
+    inline = require("onnx.inliner", "onnx").inline_local_functions
+    infer = require("onnx.shape_inference", "onnx").infer_shapes
     with suppress(Exception):  # both help where they can be had, and are not needed
-        model = onnx.inliner.inline_local_functions(model) if model.functions else model
-        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
+        model = inline(model) if model.functions else model
+        model = infer(model, data_prop=True)
     output = graph.walk(model.graph)
     layers = {layer.path for layer in graph.builder.layers.values()}
     return graph.builder.network(output, _sizes(graph, layers), source=str(path)), graph.zeros

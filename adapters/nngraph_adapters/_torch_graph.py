@@ -205,5 +205,6 @@ def _parameters(model, masks: Mapping[int, Any]) -> dict[str, tuple[Constant, An
             frozenset([path]), type_name(parameter.dtype),
             None if mask is None else to_numpy(mask, f"the mask of {path!r}") != 0,
         )  # fmt: skip
-        found[name] = constant, parameter.detach()
+        tensor = parameter.detach()
+        found[name] = constant, tensor if mask is None else tensor * mask
     return found

@@ -36,7 +36,7 @@ def write(path: Path, layers: int, shape: tuple[int, int]) -> None:
 
 
 def peak_anonymous_gb(path: Path) -> tuple[float, float]:
-    """Highest anonymous resident memory of a fresh process that analyses `path`, and its seconds."""
+    """Peak anonymous memory of a fresh process that analyses `path`, and its seconds."""
     code = f"import nngraph as ng; print(ng.analyze(ng.load({str(path)!r})))"
     start = time.perf_counter()
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL)

@@ -1,6 +1,7 @@
 """What starting costs: `import nngraph` against `import numpy`, and the shell on a ResNet-20.
 
-The layers have ResNet-20's shapes with random weights, or are the real ones where NNGRAPH_DATA is set.
+The layers have ResNet-20's shapes with random weights, or are the real ones where NNGRAPH_DATA is
+set.
 """
 
 from __future__ import annotations

@@ -5,12 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from scipy.sparse import csr_array
 
 from .._errors import GraphError
 from ..edge_values import EdgeValues
 from ..graph import LayerGraph, as_layer_graph, require_nonnegative
-from .component import scale_exponent
 from .pieces import Components, complete_resistances
 from .reduction import network_resistances
 
@@ -159,14 +157,20 @@ def resistance_matrix(graph) -> np.ndarray:
         )
     matrix = np.full((vertices, vertices), np.inf)
     np.fill_diagonal(matrix, 0)
-    for piece in Components(graph):
-        exponent = scale_exponent(piece.weights[piece.weights > 0].min(), piece.weights.max())
+    for piece in Components(graph).pieces(trees=True):
+        scale = 2.0**piece.exponent
+        make = partial(_below_diagonal, piece.weights.toarray() * np.float64(scale))
         own = np.concatenate([piece.inputs, graph.n_in + piece.outputs])
-        ends = len(piece.inputs) + piece.rows, piece.columns
-        conductances = csr_array((piece.weights * 2.0**exponent, ends), shape=2 * (len(own),))
-        reduced = network_resistances(partial(conductances.toarray, order="F"))
-        matrix[np.ix_(own, own)] = reduced.resistances * 2.0**exponent
+        matrix[np.ix_(own, own)] = network_resistances(make).resistances * scale
     return matrix
+
+
+def _below_diagonal(block: np.ndarray) -> np.ndarray:
+    """The conductances between inputs and outputs, inputs first, as `network_resistances` asks."""
+    n_out, n_in = block.shape
+    conductances = np.zeros((n_in + n_out, n_in + n_out), order="F")
+    conductances[n_in:, :n_in] = block
+    return conductances
 
 
 def kirchhoff_index(graph) -> float:
@@ -235,7 +239,7 @@ def spanning_tree_count(graph) -> float:
     components = Components(graph)
     if components.count > 1:
         return -np.inf
-    (piece,) = components
+    (piece,) = components.pieces(trees=True)
     return piece.resistances()[1].log_trees
 
 
@@ -255,12 +259,11 @@ def _solve(graph: LayerGraph, smallest: float, eliminate: bool) -> tuple[np.ndar
     else:
         components = Components(graph)
         values, solved = np.full(graph.n_edges, np.inf), []
-        for piece in components:
-            if piece.is_tree:
-                values[piece.edges] = 1 / piece.weights
-            else:
-                values[piece.edges], reduced = piece.resistances(eliminate)
-                solved.append(reduced)
+        bridges, weights = components.bridges()
+        values[bridges] = 1 / weights
+        for piece in components.pieces(trees=False):
+            values[piece.edges], reduced = piece.resistances(eliminate)
+            solved.append(reduced)
         count = components.count
     weights, present = graph.data, values
     if smallest == 0:

@@ -12,76 +12,8 @@ from ..graph import LayerGraph
 from .component import DenseRows, SparseRows, reduce, scale_exponent
 from .reduction import Reduced
 
-LIGHT = 20  # a row with fewer than 1/20 of the entries is cheaper by pairs than by full products
-SMALL = 4096  # entries of a component that is always worked on as a full array
-
-
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """Edges of one connected component, and where they lie between its two sides.
-
-    Parameters
-    ----------
-    edges : ndarray of int64
-        Positions in the graph's edge order; zero weights between connected vertices are among them.
-    weights : ndarray of float64
-        Of these edges.
-    outputs, inputs : ndarray of int64
-        The component's vertices.
-    rows, columns : ndarray of int64
-        Positions in `outputs` and `inputs` of the ends of each edge.
-    """
-
-    edges: np.ndarray
-    weights: np.ndarray
-    outputs: np.ndarray
-    inputs: np.ndarray
-    rows: np.ndarray
-    columns: np.ndarray
-
-    @property
-    def is_tree(self) -> bool:
-        """Whether it has no cycle and no edge of weight zero."""
-        vertices = len(self.outputs) + len(self.inputs)
-        return len(self.edges) == vertices - 1 and bool(self.weights.all())
-
-    def toarray(self) -> np.ndarray:
-        """Weights as a full array, outputs by inputs."""
-        full = np.zeros((len(self.outputs), len(self.inputs)))
-        full[self.rows, self.columns] = self.weights
-        return full
-
-    def resistances(self, eliminate: bool = False) -> tuple[np.ndarray, Reduced]:
-        """Resistances of the edges, and the network that the smaller side sees."""
-        exponent = scale_exponent(self.weights[self.weights > 0].min(), self.weights.max())
-        scale = 2.0**exponent
-        weights, large, small = self.weights, self.rows, self.columns
-        p, q = len(self.outputs), len(self.inputs)
-        if p < q:
-            large, small, p, q = small, large, q, p
-        heavy = np.bincount(large, minlength=p) * LIGHT > q if p * q > SMALL else np.ones(p, bool)
-        dense, sparse = heavy[large], None
-        rank = np.cumsum(heavy) - 1
-        parts = []
-        if heavy.any():
-            full = np.zeros((rank[-1] + 1, q))
-            where = rank[large[dense]], small[dense]
-            full[where] = weights[dense]
-            parts.append(DenseRows(full, scale))
-            del full
-        if not heavy.all():
-            sparse = np.flatnonzero(~dense)
-            sparse = sparse[np.argsort(large[sparse], kind="stable")]
-            counts = np.bincount(large[sparse], minlength=p)[~heavy]
-            indptr = np.concatenate([[0], np.cumsum(counts)])
-            parts.append(SparseRows(indptr, small[sparse], weights[sparse], q, scale))
-        reduced = reduce(parts, exponent, eliminate)
-        values = np.empty(len(weights))
-        if heavy.any():
-            values[dense] = parts[0].resistances(reduced.resistances)[where]
-        if sparse is not None:
-            values[sparse] = parts[-1].resistances(reduced.resistances)
-        return values, reduced
+LIGHT = 20  # a vertex with fewer than 1/20 of all neighbours is cheaper by pairs of its edges
+SMALL = 4096  # vertex pairs of a component that is always worked on as a full array
 
 
 def complete_resistances(
@@ -97,6 +29,80 @@ def complete_resistances(
 
 
 @dataclass(frozen=True, eq=False)
+class Piece:
+    """One connected component that has edges.
+
+    Parameters
+    ----------
+    weights : csr_array, shape (outputs of the component, its inputs)
+        Non-negative.
+    outputs, inputs : ndarray
+        Its vertices.
+    edges : slice or ndarray
+        Positions in the graph's edge order of the entries of `weights`.
+    """
+
+    weights: csr_array
+    outputs: np.ndarray
+    inputs: np.ndarray
+    edges: slice | np.ndarray
+
+    @property
+    def exponent(self) -> int:
+        """As :func:`scale_exponent` gives it."""
+        data = self.weights.data
+        smallest = data.min() or data[data > 0].min()
+        return scale_exponent(smallest, data.max())
+
+    def resistances(self, eliminate: bool = False) -> tuple[np.ndarray, Reduced]:
+        """Resistances of the edges, and the network that the smaller side sees."""
+        by_output = len(self.outputs) >= len(self.inputs)
+        large, small = self.weights.shape if by_output else self.weights.shape[::-1]
+        matrix = self.weights
+        degrees = np.diff(matrix.indptr) if by_output else np.bincount(matrix.indices)
+        heavy = degrees * LIGHT > small
+        if heavy.all() or large * small <= SMALL:
+            full = matrix.toarray()
+            part = DenseRows(full if by_output else full.T, 2.0**self.exponent)
+            del full
+            reduced = reduce([part], self.exponent, eliminate)
+            found = part.resistances(reduced.resistances)
+            return _at(matrix, found if by_output else found.T), reduced
+        order = csr_array((np.arange(matrix.nnz), matrix.indices, matrix.indptr), matrix.shape)
+        order = order if by_output else order.T.tocsr()
+        return self._mixed(order, heavy, eliminate)
+
+    def _mixed(
+        self, order: csr_array, heavy: np.ndarray, eliminate: bool
+    ) -> tuple[np.ndarray, Reduced]:
+        """Where some rows of the large side are light; `order`: large by small, edge positions."""
+        scale = 2.0**self.exponent
+        values = np.empty(order.nnz)
+        light = order[~heavy]
+        weights = self.weights.data[light.data].astype(np.float64)
+        parts = [SparseRows(light.indptr, light.indices, weights, order.shape[1], scale)]
+        if heavy.any():
+            dense = order[heavy]
+            where = np.repeat(np.arange(len(dense.indptr) - 1), np.diff(dense.indptr)), dense.indices
+            full = np.zeros(dense.shape)
+            full[where] = self.weights.data[dense.data]
+            parts.append(DenseRows(full, scale))
+            del full
+        reduced = reduce(parts, self.exponent, eliminate)
+        values[light.data] = parts[0].resistances(reduced.resistances)
+        if heavy.any():
+            values[dense.data] = parts[1].resistances(reduced.resistances)[where]
+        return values, reduced
+
+
+def _at(pattern: csr_array, full: np.ndarray) -> np.ndarray:
+    """Entries of `full` where the pattern has one, row by row to save index arrays."""
+    values = np.empty(pattern.nnz)
+    for row, start, end in zip(full, pattern.indptr[:-1], pattern.indptr[1:], strict=True):
+        row.take(pattern.indices[start:end], out=values[start:end], mode="clip")
+    return values
+
+
 class Components:
     """The connected components of a layer's edges of positive weight.
 
@@ -104,50 +110,72 @@ class Components:
     ----------
     graph : LayerGraph
         With non-negative weights.
+
+    Attributes
+    ----------
+    count : int
+        Number of components, isolated vertices included.
     """
 
-    graph: LayerGraph
-
-    def __post_init__(self) -> None:
+    def __init__(self, graph: LayerGraph) -> None:
         from scipy.sparse.csgraph import connected_components
 
-        graph = self.graph
-        rows, columns = graph.edges()
-        positive = graph.data > 0
-        counts = np.bincount(rows[positive], minlength=graph.n_out)
-        indptr = np.concatenate([np.zeros(graph.n_in + 1, dtype=np.int64), np.cumsum(counts)])
-        vertices = graph.n_in + graph.n_out
-        adjacency = csr_array(
-            (positive[positive], columns[positive], indptr), shape=(vertices, vertices)
-        )
-        count, labels = connected_components(adjacency, directed=False)
-        fix = lambda key, value: object.__setattr__(self, key, value)  # noqa: E731
-        fix("count", int(count))
-        fix("labels", labels)
-        fix("_ends", (rows, columns))
+        self._weights = graph.tocsr()
+        self._edges: slice | np.ndarray = slice(None)
+        self._n_in, vertices = graph.n_in, graph.n_in + graph.n_out
+        w = self._weights
+        if w.nnz and w.data.min() == 0:
+            w = _subset(w, np.flatnonzero(w.data))
+        indptr = np.concatenate([np.zeros(graph.n_in, dtype=w.indptr.dtype), w.indptr])
+        adjacency = csr_array((np.ones(w.nnz, bool), w.indices, indptr), shape=2 * (vertices,))
+        self.count, self._labels = connected_components(adjacency, directed=False)
+        self._inputs = _Groups(self._labels[: self._n_in], self.count)
+        self._outputs = _Groups(self._labels[self._n_in :], self.count)
+        if w.nnz < self._weights.nnz:
+            self._leave_out_edges_between()
+        # A component with as many edges as vertices less one is a tree: zero weights close cycles.
+        of_edges = self._labels[self._n_in :], np.diff(self._weights.indptr)
+        self._sizes = np.bincount(*of_edges, minlength=self.count)
+        self._trees = self._sizes == self._inputs.sizes + self._outputs.sizes - 1
 
-    def __iter__(self) -> Iterator[Piece]:
-        """The components that have edges; edges of weight zero between components are in none."""
-        n_in, (rows, columns) = self.graph.n_in, self._ends
-        of_input, of_output = self.labels[:n_in], self.labels[n_in:]
-        inside = np.flatnonzero(of_output[rows] == of_input[columns])
-        inputs, outputs, edges = (
-            _Groups(of, self.count) for of in (of_input, of_output, of_output[rows[inside]])
-        )
-        for label in np.flatnonzero(edges.sizes):
-            chosen = inside[edges[label]]
-            yield Piece(
-                edges=chosen,
-                weights=self.graph.data[chosen].astype(np.float64),
-                outputs=outputs[label],
-                inputs=inputs[label],
-                rows=outputs.rank[rows[chosen]],
-                columns=inputs.rank[columns[chosen]],
-            )
+    def _leave_out_edges_between(self) -> None:
+        """Edges of weight zero between components belong to none."""
+        w, labels = self._weights, self._labels
+        rows = np.repeat(np.arange(w.shape[0]), np.diff(w.indptr))
+        inside = np.flatnonzero(labels[self._n_in + rows] == labels[w.indices])
+        if len(inside) < w.nnz:
+            self._weights, self._edges = _subset(w, inside), inside
+
+    def bridges(self) -> tuple[np.ndarray, np.ndarray]:
+        """Positions and weights of the edges of components that are trees."""
+        w = self._weights
+        in_tree = np.repeat(self._trees[self._labels[self._n_in :]], np.diff(w.indptr))
+        positions = np.flatnonzero(in_tree)
+        return self._positions(positions), w.data[positions].astype(np.float64)
+
+    def pieces(self, *, trees: bool) -> Iterator[Piece]:
+        """The components that have edges, with or without those that are trees."""
+        w = self._weights
+        labels = np.flatnonzero(self._sizes if trees else self._sizes * ~self._trees)
+        order = None
+        for label in labels:
+            outputs, inputs = self._outputs[label], self._inputs[label]
+            if (len(outputs), len(inputs)) == w.shape:
+                yield Piece(w, outputs, inputs, self._edges)
+                return
+            if order is None:
+                order = csr_array((np.arange(w.nnz), w.indices, w.indptr), shape=w.shape)
+            own = order[outputs]
+            indices, shape = self._inputs.rank[own.indices], (len(outputs), len(inputs))
+            weights = csr_array((w.data[own.data], indices, own.indptr), shape=shape)
+            yield Piece(weights, outputs, inputs, self._positions(own.data))
+
+    def _positions(self, entries: np.ndarray) -> np.ndarray:
+        return entries if isinstance(self._edges, slice) else self._edges[entries]
 
 
 class _Groups:
-    """Positions by label, and the rank of each position among those of its label."""
+    """Vertices by label, and the rank of each among those of its label."""
 
     def __init__(self, labels: np.ndarray, count: int) -> None:
         self._order = np.argsort(labels, kind="stable")
@@ -160,3 +188,9 @@ class _Groups:
     def __getitem__(self, label: int) -> np.ndarray:
         end = self._ends[label]
         return self._order[end - self.sizes[label] : end]
+
+
+def _subset(matrix: csr_array, entries: np.ndarray) -> csr_array:
+    """The matrix with only some of its stored entries, given by their sorted positions."""
+    indptr = np.searchsorted(entries, matrix.indptr)
+    return csr_array((matrix.data[entries], matrix.indices[entries], indptr), shape=matrix.shape)

@@ -1,0 +1,164 @@
+"""Small and middle sizes: the Gram matrix on the smaller side, and its leading eigenvalues."""
+
+from __future__ import annotations
+
+from math import sqrt
+
+import numpy as np
+
+from ._bounds import ROUNDING, below, coupled
+from ._found import Found
+from ._matrix import Matrix
+
+_DENSE_ENTRIES = 1 << 17  # matrices up to this size are made dense: no kernel need be loaded
+_DENSE_SHARE = 0.3  # and denser ones: BLAS beats the sparse kernel
+_SVD_ENTRIES = 1 << 22
+_RESOLVED = 1e-6  # a Gram matrix holds eigenvalues down to about this times the largest one well
+_NARROW = 1e-8  # relative width of lambda's interval that ends the search
+_MOST_STEPS = 300
+
+
+def gram_matrix(matrix: Matrix) -> tuple[np.ndarray, float]:
+    """The Gram matrix on the smaller side and a bound of its rounding error in spectral norm.
+
+    The lower triangle of the column-major result holds it; the other one may be empty. Sparse
+    patterns give exact counts in a small unsigned type.
+    """
+    wide = matrix.shape[0] < matrix.shape[1]
+    tall = matrix.transpose() if wide else matrix
+    error = tall.shape[0] * ROUNDING * matrix.frobenius()
+    n = tall.shape[1]
+    entries = tall.shape[0] * n
+    if tall.sparse and entries > _DENSE_ENTRIES and tall.n_edges < _DENSE_SHARE * entries:
+        from .._kernels.gram import gram
+
+        counts = tall.unit and tall.rows is None
+        small = counts and tall.shape[0] < 1 << 16
+        out = np.zeros((n, n), dtype=np.uint16 if small else np.float64)
+        gram(*tall.scaled_parts(), out)
+        return out.T, 0.0 if counts else 3 * error
+    out = np.zeros((n, n))
+    for block in tall.blocks():
+        out += block.T @ block
+    return out.T, 3 * error
+
+
+def all_values(matrix: Matrix, k: int) -> Found:
+    """The k largest from all eigenvalues of the Gram matrix, or by SVD where they lie far apart.
+
+    Notes
+    -----
+    LAPACK's backward error is a modest multiple of the rounding unit times the norm; ten times the
+    order is taken for it.
+    """
+    gram, error = gram_matrix(matrix)
+    values = np.linalg.eigvalsh(gram.astype(np.float64), UPLO="L")[::-1]
+    entries = matrix.shape[0] * matrix.shape[1]
+    if values[k - 1] < _RESOLVED * values[0] and entries <= _SVD_ENTRIES:
+        sigma = np.linalg.svd(matrix.dense(), compute_uv=False)
+        error = 10 * max(matrix.shape) * ROUNDING * sigma[0]
+        sigma = sigma[:k]
+        return Found("svd", sigma, np.maximum(sigma - error, 0), sigma + error)
+    error += 10 * len(values) * ROUNDING * values[0]
+    values = values[:k]
+    return Found.from_squares("gram", values, values - error, values + error)
+
+
+def leading_values(matrix: Matrix, k: int, rng) -> Found:
+    """The k largest by Lanczos on the Gram matrix, proved by one Cholesky factorisation.
+
+    Where values repeat or lie too close, and the proof fails, all eigenvalues are computed.
+    """
+    gram, error = gram_matrix(matrix)
+    live = np.flatnonzero(np.diagonal(gram))
+    if len(live) < len(gram):
+        gram = np.asfortranarray(gram[np.ix_(live, live)])
+    if k < len(live):
+        full = np.asfortranarray(gram, dtype=np.float64)
+        start = rng.standard_normal(len(live))
+        # Single precision finds the vectors, mostly; the values are those of double precision.
+        for dtype, tolerance in ((np.float32, 1e-6), (np.float64, 1e-11)):
+            found = _lanczos(gram, start, k, dtype, tolerance)
+            proved = None if found is None else _prove(full, error, k, *found)
+            if proved is not None:
+                return proved
+    return all_values(matrix, k)
+
+
+def _lanczos(gram, start, k: int, dtype, tolerance: float):
+    """k leading Ritz vectors, and an estimate of the next eigenvalue; None where it gives up."""
+    from scipy.linalg import eigh_tridiagonal
+    from scipy.linalg.blas import dsymv, ssymv
+
+    peak = float(gram.diagonal().max())
+    if gram.dtype != dtype:
+        fits = dtype == np.float64 or 1e-15 < peak < 1e15
+        gram = gram.astype(dtype) if fits else (gram / peak).astype(dtype)
+    symv = ssymv if dtype == np.float32 else dsymv
+    n = len(gram)
+    most = min(n, _MOST_STEPS)
+    basis = np.empty((most + 1, n), dtype)
+    basis[0] = start / sqrt(start @ start)
+    diagonal, beside = [], []
+    check = min(most, 24 + 4 * k)
+    for step in range(1, most + 1):
+        so_far = basis[:step]
+        new = symv(1.0, gram, basis[step - 1], lower=1)
+        inner = so_far @ new
+        new -= inner @ so_far
+        again = so_far @ new
+        new -= again @ so_far
+        diagonal.append(float(inner[-1] + again[-1]))
+        beside.append(sqrt(float(new @ new)))
+        # A start with no more directions: the space is invariant, up to rounding.
+        ended = beside[-1] <= 20 * np.finfo(dtype).eps * max(diagonal)
+        if not ended:
+            basis[step] = new / beside[-1]
+        if step < check and not ended:
+            continue
+        check = min(most, step + max(6, step // 8))
+        first = max(0, step - k - 1)
+        values, vectors = eigh_tridiagonal(
+            diagonal, beside[:-1], select="i", select_range=(first, step - 1)
+        )
+        if step >= k and (
+            ended or beside[-1] * np.abs(vectors[-1, -k:]).max() <= tolerance * values[-1]
+        ):
+            follows = values[-k - 1] / values[-1] if len(values) > k else 0.0
+            return vectors[:, -k:][:, ::-1].T @ so_far.astype(np.float64), follows
+        if ended or step == most:
+            return None
+    return None
+
+
+def _prove(gram, error: float, k: int, vectors, follows: float) -> Found | None:
+    """Intervals of the k leading eigenvalues by residuals and Cholesky; None where too wide."""
+    from scipy.linalg.blas import dsymm
+
+    n = len(gram)
+    vectors = np.linalg.qr(vectors.T)[0]
+    image = dsymm(1.0, gram, vectors, lower=1)
+    small = vectors.T @ image
+    values, turn = np.linalg.eigh((small + small.T) / 2)
+    values, turn = values[::-1], turn[:, ::-1]
+    if values[-1] <= 0:
+        return None
+    vectors = vectors @ turn
+    residual = image @ turn - vectors * values
+    norms = np.linalg.norm(residual, axis=0)
+    slack = error + 4 * n * ROUNDING * (sqrt(2) * float(np.linalg.norm(gram)))
+    coupling = float(np.linalg.norm(norms))
+    between = (values[-1] + follows * values[0]) / 2
+    tries = [(k - 1, values[-1] + coupling + 4 * slack)]
+    if values[-1] - between > 1e3 * slack:
+        tries.insert(0, (k, between))
+    for deflated, tau in tries:
+        top = below(gram, vectors[:, :deflated], values[:deflated], tau)
+        if top is None:
+            continue
+        upper = [coupled(value, coupling, top) for value in values[:deflated]]
+        upper = np.array(upper + [top] * (k - deflated)) + slack
+        lower = np.maximum(values - slack, 0)
+        if np.all(upper - lower <= np.maximum(_NARROW * values, 20 * slack)):
+            return Found.from_squares("gram-lanczos", values, lower, upper, norms)
+    return None
