@@ -22,6 +22,19 @@ def check_mask(name: str, mask, shape) -> np.ndarray:
     return freeze(mask.copy() if is_exposed(mask) else mask)
 
 
+def plain_array(value, what: str, kind: type[GraphError]) -> np.ndarray:
+    """`value` as an array; what is ragged, or hides entries as masked arrays do, raises `kind`."""
+    if np.ma.isMaskedArray(value):
+        raise kind(
+            f"{what} is a masked array; pass nngraph.from_mask(a.data, ~a.mask), for a layer "
+            "nngraph.Layer(name, a.data, mask=~a.mask), so that the mask says what there is"
+        )
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: torch, for gradients
+        raise kind(f"{what} is no rectangular array of numbers: {error}") from None
+
+
 def check_weight_type(name: str, dtype, shape) -> None:
     if str(dtype) not in RAW_TYPES and np.dtype(dtype).kind != "f":
         raise WeightError(
@@ -40,19 +53,10 @@ def as_weights(array, what: str) -> np.ndarray:
 
     What carries a dtype must be floating point; Python lists of numbers are taken as floats.
     """
-    if np.ma.isMaskedArray(array):
-        raise WeightError(
-            f"{what} is a masked array; pass nngraph.from_mask(a.data, ~a.mask), so that the mask "
-            "says which entries are edges"
-        )
-    if not hasattr(array, "dtype"):
-        try:
-            array = np.array(array)
-        except (TypeError, ValueError) as error:
-            raise WeightError(f"{what} is no rectangular array of numbers: {error}") from None
-        if array.dtype.kind in "iu":
-            array = array.astype(np.float64)
-    array = np.asarray(array)
+    is_list = not hasattr(array, "dtype")
+    array = plain_array(array, what, WeightError)
+    if is_list and array.dtype.kind in "iu":
+        array = array.astype(np.float64)
     if str(array.dtype) in RAW_TYPES:  # the extension types of ml_dtypes, as JAX has them
         array = array.astype(np.float32)
     if array.dtype.kind != "f":
@@ -111,14 +115,13 @@ def from_sparse(weights, what: str):
         as_weights(np.zeros(0, weights.dtype), what)
     kept = np.float32 if weights.dtype.itemsize <= 4 else np.float64
     _check_format(weights, what)
+    csr = None
     if weights.format == "csr" and weights.dtype == kept and _is_frozen(weights):
-        # A new object, which does not inherit what this one claims about its order.
+        # A new object, which does not inherit what the given one claims about its order.
         csr = csr_array((weights.data, weights.indices, weights.indptr), shape=weights.shape)
-    else:
+    if csr is None or not csr.has_canonical_format:
         with np.errstate(over="ignore"):  # of numbers beyond float64; found below
             csr = csr_array(weights, dtype=kept, copy=True)
-    if not csr.has_canonical_format:
-        csr = csr.copy()
         csr.sum_duplicates()  # also sorts; keeps stored zeros
     check_finite(csr.data, what)
     if csr.nnz == csr.shape[0] * csr.shape[1]:

@@ -85,12 +85,12 @@ def analyze(
     plot: str | None, force: bool,
 ) -> None:  # fmt: skip
     """Measure every layer of the network in FILE."""
-    from .tables import require
-
     if out is not None:
         _check_table_path(Path(out), force)
     if plot is not None:
-        require("matplotlib", "plot")
+        from .plotting import check_pictures
+
+        check_pictures(plot, overwrite=force)
     network = _load(file, chain)
     from .report import analyze as measure
 

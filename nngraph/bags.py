@@ -8,6 +8,7 @@ from math import prod
 
 import numpy as np
 
+from ._canonical import plain_array
 from ._errors import WeightError
 from .network import Coverage, Layer, Network
 from .stored import RAW_TYPES, StoredArray
@@ -76,7 +77,7 @@ def from_tensors(
             f"point with 2 to {_MAX_AXES} axes{': ' + listed if listed else ''}"
         )
     short = {path: path.removesuffix(".weight") or path for path in paths}
-    count = Counter(short.values())
+    count = Counter([*paths, *(name for path, name in short.items() if name != path)])
     layers = [
         Layer(
             short[path] if count[short[path]] == 1 else path,
@@ -108,18 +109,26 @@ def skip_reason(dtype, shape) -> str | None:
 def _tensor(path, value) -> np.ndarray | StoredArray:
     if not isinstance(path, str):
         raise WeightError(f"tensor names must be strings, got {path!r}")
+    if not _is_text(path):
+        raise WeightError(f"the tensor name {path!r} is no valid Unicode; rename it")
     if isinstance(value, StoredArray):
         return value
-    try:
-        array = np.asarray(value)
-    except (TypeError, ValueError) as error:
-        raise WeightError(f"tensor {path!r} is no array of numbers: {error}") from None
+    array = plain_array(value, f"tensor {path!r}", WeightError)
     if array.dtype.hasobject:
         raise WeightError(
             f"tensor {path!r} holds Python objects ({type(value).__name__}); give an array of "
             "numbers, or leave it out"
         )
     return array
+
+
+def _is_text(name: str) -> bool:
+    """False for halves of surrogate pairs, which no file or terminal takes."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _type_name(dtype) -> str:

@@ -13,7 +13,7 @@ from .datasets import Demo
 from .evaluation import accuracy
 from .pruning import methods, prune
 from .report import analyze
-from .tables import Table, require
+from .tables import Table
 
 DENSITIES = (0.5, 0.2, 0.1, 0.05, 0.02)
 _NETWORKS = (datasets.digits_mlp, datasets.digits_convnet)
@@ -63,7 +63,7 @@ class DemoResult:
             key = f"{100 * density:.3g} %"
             before = f"{100 * dense['accuracy']:5.1f}"
             columns[key] = [before, *(found[key] for found in cells.values())]
-        title = f"{self.demo.name}: accuracy in % on {images} images, by parameters kept"
+        title = f"{self.demo.name}: accuracy in % on {images} images by share kept, not retrained"
         notes = [f"{r['method']}: {r['problem']}" for r in rows if r["problem"]]
         return Table(columns, title=title, notes=tuple(dict.fromkeys(notes)))
 
@@ -98,6 +98,8 @@ def run_demo(
     ------
     MissingExtraError
         Pictures are asked for and matplotlib is not installed; nothing has been done then.
+    FormatError
+        `folder` is a file, or a picture cannot be written.
 
     Notes
     -----
@@ -112,7 +114,9 @@ def run_demo(
     True
     """
     if folder is not None:
-        require("matplotlib", "plot")
+        from .plotting import check_pictures
+
+        check_pictures(folder, overwrite=True)
     names = runnable()
     demos = [load() for load in _NETWORKS]
     total = len(demos) * (1 + len(names) + (folder is not None))

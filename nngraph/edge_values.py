@@ -11,7 +11,7 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 from scipy.sparse import csr_array
 
-from ._canonical import is_exposed
+from ._canonical import is_exposed, plain_array
 from ._errors import WeightError
 from .tables import require
 
@@ -49,7 +49,10 @@ class EdgeValues(NDArrayOperatorsMixin):
     report: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        values = np.asarray(self.values, dtype=np.float64)
+        values = plain_array(self.values, "the array of edge values", WeightError)
+        if values.dtype.kind not in "fiub":
+            raise WeightError(f"edge values are real numbers, got {values.dtype}")
+        values = values.astype(np.float64, copy=False)
         if values.shape != (self.graph.n_edges,):
             raise WeightError(
                 f"{self.graph.n_edges} edge values are needed, got shape {values.shape}"

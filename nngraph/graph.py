@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass, field, replace
 from itertools import pairwise
 from operator import index
 from typing import Any
@@ -21,6 +21,7 @@ from ._canonical import (
     from_sparse,
     full_csr,
     is_exposed,
+    plain_array,
 )
 from ._errors import ChainError, MaskError, NegativeWeightError, WeightError
 
@@ -77,12 +78,23 @@ class LayerGraph:
     _: KW_ONLY
     parameters: np.ndarray | None = None
     view: str | None = None
+    # The weights again where every entry is an edge: dataclasses.replace hands both on, and zeros
+    # stay edges as long as they are the same object.
+    _complete: np.ndarray | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         what = f"layer graph {self.name!r}" if self.name else "the layer graph"
         weights = self.weights
+        if isinstance(weights, LayerGraph):
+            raise TypeError(
+                f"{what} is given a LayerGraph; use it as it is, or dataclasses.replace(graph, "
+                "name=...)"
+            )
+        if weights is self._complete and weights is not None:
+            weights = Complete(weights)
         canonical = from_sparse(weights, what) if issparse(weights) else from_dense(weights, what)
         object.__setattr__(self, "weights", canonical)
+        object.__setattr__(self, "_complete", None if self.is_sparse else canonical)
         if self.parameters is not None:
             parameters = np.asarray(self.parameters)
             if parameters.shape != (self.n_edges,) or parameters.dtype.kind not in "iu":
@@ -91,6 +103,8 @@ class LayerGraph:
                     f"got {parameters.dtype} of shape {parameters.shape}"
                 )
             parameters = parameters.astype(np.int64, copy=is_exposed(parameters))
+            if parameters.size and parameters.min() < 0:
+                raise WeightError(f"{what}: parameters are flat indices, got {parameters.min()}")
             parameters.flags.writeable = False
             object.__setattr__(self, "parameters", parameters)
 
@@ -160,7 +174,7 @@ class LayerGraph:
 
     def with_data(self, data) -> LayerGraph:
         """The same edges with other weights, given in edge order."""
-        data = np.asarray(data)
+        data = as_weights(data, "the array of edge weights")
         if data.shape != (self.n_edges,):
             raise WeightError(f"{self.n_edges} edge weights are needed, got shape {data.shape}")
         if not self.is_sparse:
@@ -218,7 +232,7 @@ def from_mask(weights, mask, name: str = "") -> LayerGraph:
     (3, array([0., 1., 3.]))
     """
     weights = as_weights(weights, "the weights")
-    mask = np.asarray(mask)
+    mask = plain_array(mask, "the mask", MaskError)
     if mask.dtype != bool or mask.shape != weights.shape:
         raise MaskError(
             f"the mask must be bool of shape {weights.shape}, got {mask.dtype} of {mask.shape}"
@@ -284,7 +298,7 @@ class _MapData:
 
     def __call__(self, graph: LayerGraph) -> LayerGraph:
         with np.errstate(over="ignore"):  # with_data finds what overflowed
-            return graph.with_data(self.function(graph.data))
+            return graph.with_data(freeze(self.function(graph.data)))
 
 
 def as_layer_graph(graph) -> LayerGraph:

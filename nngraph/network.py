@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from math import prod
@@ -9,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ._canonical import as_weights, check_mask, check_weight_type
+from ._canonical import as_weights, check_mask, check_weight_type, plain_array
 from ._errors import ChainError, MaskError, WeightError
 from .stored import StoredArray
 
@@ -195,7 +196,7 @@ class Layer:
     def __post_init__(self) -> None:
         fix = lambda key, value: object.__setattr__(self, key, value)  # noqa: E731
         if not isinstance(self.weight, StoredArray):
-            fix("weight", np.asarray(self.weight))
+            fix("weight", plain_array(self.weight, f"layer {self.name!r}", WeightError))
         layout = self.layout or Layout.identity(self.weight.shape)
         fix("layout", layout)
         fix("path", self.name if self.path is None else self.path)
@@ -220,7 +221,7 @@ class Layer:
         except ChainError as error:
             raise ChainError(f"layer {self.name!r}: {error}") from None
         fix("output_padding", tuple(high for _, high in extra))
-        if self.groups < 1 or self.n_out % self.groups:
+        if not _is_count(self.groups) or not self.groups or self.n_out % self.groups:
             raise WeightError(
                 f"layer {self.name!r}: {self.groups} groups do not divide {self.n_out} outputs"
             )
@@ -468,6 +469,6 @@ class Network:
 
 
 def _unique(names: list[str], what: str) -> None:
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
         raise ChainError(f"{what} names must be unique; repeated: {repeated}")

@@ -11,7 +11,7 @@ from scipy.sparse import csr_array
 
 from ._canonical import Complete
 from ._errors import GraphError, did_you_mean
-from .graph import LayerGraph, NetworkGraph, magnitude
+from .graph import LayerGraph, NetworkGraph, as_layer_graph, magnitude
 from .network import Layer, Network
 from .parallel import Run, ordered_map
 from .tables import Table
@@ -129,8 +129,9 @@ def analyze(
         graph, row = to_graph(network, view), _layer_row
         tasks = [_layer_task(layer, per_layer) for layer in graph.layers]
     else:
-        single = isinstance(network, LayerGraph)
-        graph, row = NetworkGraph([network], joins=()) if single else network, _graph_row
+        single = not isinstance(network, NetworkGraph)
+        graph = NetworkGraph([as_layer_graph(network)], joins=()) if single else network
+        row = _graph_row
         tasks = [_graph_task(layer, per_layer) for layer in graph]
     rows = ordered_map(row, tasks, Run(executor, progress))
     notes = _notes(network, graph, rows)

@@ -114,6 +114,8 @@ def test_analyze_draws(files):
     assert all((files / line).is_file() for line in out.splitlines()[-3:])
     assert "exists" in fails("analyze", "net.npz", *SIZES, "--plot", "figures")
     run("analyze", "net.npz", *SIZES, "--plot", "figures", "--force")
+    assert "'net.npz' is a file" in fails("analyze", "net.npz", "--plot", "net.npz", "--force")
+    assert "'net.npz' is a file" in fails("demo", "--out", "net.npz")
 
 
 def test_analyze_says_no(files):

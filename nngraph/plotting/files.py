@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from .._errors import FormatError
 from ..graph import NetworkGraph
 from ..network import Network
 from ..tables import atomic_path, require
@@ -15,6 +16,7 @@ from .spectra import spectrum
 
 _DPI = 150
 _MOST_PANELS = 60  # a figure of more layers cannot be read
+PICTURES = ("spectrum.png", "degrees.png", "weights.png")
 
 
 def save_pictures(
@@ -72,15 +74,45 @@ def save_pictures(
         spectrum(graph, ax=figure.subplots())
 
     folder = Path(folder)
-    todo = {
-        "spectrum": (whole, ""),
-        "degrees": (in_panels(degree_histogram), title),
-        "weights": (in_panels(weight_histogram), title),
-    }
+    drawn = (
+        (whole, ""),
+        (in_panels(degree_histogram), title),
+        (in_panels(weight_histogram), title),
+    )
     return [
-        save_picture(draw, folder / f"{prefix}{name}.png", title=heading, overwrite=overwrite)
-        for name, (draw, heading) in todo.items()
+        save_picture(draw, folder / f"{prefix}{name}", title=heading, overwrite=overwrite)
+        for name, (draw, heading) in zip(PICTURES, drawn, strict=True)
     ]
+
+
+def check_pictures(folder, *, overwrite: bool = False) -> None:
+    """Say before any work that :func:`save_pictures` could not write there.
+
+    Parameters
+    ----------
+    folder : path
+    overwrite : bool, optional
+        As for :func:`save_pictures`.
+
+    Raises
+    ------
+    FormatError
+        `folder` is a file, or a picture exists.
+    MissingExtraError
+        matplotlib is not installed.
+
+    Examples
+    --------
+    >>> import nngraph as ng
+    >>> ng.plotting.check_pictures("a folder that does not exist yet")
+    """
+    require("matplotlib", "plot")
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise FormatError(f"{str(folder)!r} is a file; name a folder for pictures")
+    found = [] if overwrite else [folder / name for name in PICTURES if (folder / name).exists()]
+    if found:
+        raise FormatError(f"{str(found[0])!r} exists; choose another folder or --force")
 
 
 def save_picture(

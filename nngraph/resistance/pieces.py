@@ -83,7 +83,7 @@ class Piece:
         parts = [SparseRows(light.indptr, light.indices, weights, order.shape[1], scale)]
         if heavy.any():
             dense = order[heavy]
-            where = np.repeat(np.arange(len(dense.indptr) - 1), np.diff(dense.indptr)), dense.indices
+            where = np.repeat(np.arange(dense.shape[0]), np.diff(dense.indptr)), dense.indices
             full = np.zeros(dense.shape)
             full[where] = self.weights.data[dense.data]
             parts.append(DenseRows(full, scale))
@@ -126,9 +126,12 @@ class Components:
         w = self._weights
         if w.nnz and w.data.min() == 0:
             w = _subset(w, np.flatnonzero(w.data))
-        indptr = np.concatenate([np.zeros(graph.n_in, dtype=w.indptr.dtype), w.indptr])
-        adjacency = csr_array((np.ones(w.nnz, bool), w.indices, indptr), shape=2 * (vertices,))
-        self.count, self._labels = connected_components(adjacency, directed=False)
+        if _plainly_connected(w):
+            self.count, self._labels = 1, np.zeros(vertices, dtype=np.int32)
+        else:
+            indptr = np.concatenate([np.zeros(graph.n_in, dtype=w.indptr.dtype), w.indptr])
+            adjacency = csr_array((np.ones(w.nnz, bool), w.indices, indptr), (vertices, vertices))
+            self.count, self._labels = connected_components(adjacency, directed=False)
         self._inputs = _Groups(self._labels[: self._n_in], self.count)
         self._outputs = _Groups(self._labels[self._n_in :], self.count)
         if w.nnz < self._weights.nnz:
@@ -188,6 +191,20 @@ class _Groups:
     def __getitem__(self, label: int) -> np.ndarray:
         end = self._ends[label]
         return self._order[end - self.sizes[label] : end]
+
+
+def _plainly_connected(pattern: csr_array) -> bool:
+    """Whether the output of most neighbours reaches all in three steps: the dense case, cheaply."""
+    degrees = np.diff(pattern.indptr)
+    if not degrees.all():
+        return False
+    reached = np.zeros(pattern.shape[1], dtype=bool)
+    best = degrees.argmax()
+    reached[pattern.indices[pattern.indptr[best] : pattern.indptr[best + 1]]] = True
+    if not np.logical_or.reduceat(reached[pattern.indices], pattern.indptr[:-1]).all():
+        return False
+    reached[pattern.indices] = True
+    return bool(reached.all())
 
 
 def _subset(matrix: csr_array, entries: np.ndarray) -> csr_array:

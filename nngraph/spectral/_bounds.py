@@ -11,7 +11,7 @@ lambda_{m+1} < tau (Weyl), and the compression of A to the complement of X is be
 Schur complement then bounds the number of eigenvalues above any mu > tau by the number of
 theta_i + e^2 / (mu - tau) above mu, so that lambda_i is at most the larger eigenvalue of
 [[theta_i, e], [e, tau]] for i <= m. A factorisation that runs to its end in floating point proves
-positive definiteness up to gamma_{n+1} trace (Demmel; Higham 2002, Theorem 10.3; Rump 2006).
+positive definiteness up to gamma_{n+1} || |L| |L^T| || (Higham 2002, Theorem 10.3; Rump 2006).
 
 **Upper ends by a random start.** Let the block Krylov space be spanned by Omega, A Omega, ...,
 A^q Omega for a Gaussian Omega of b columns, and let t < lambda_i. Write Omega_1 (i x b) and Omega_2
@@ -46,33 +46,38 @@ def coupled(theta: float, coupling: float, tau: float) -> float:
     return max(theta, tau) + 2 * coupling * (coupling / (gap + hypot(gap, 2 * coupling)))
 
 
-def below(gram: np.ndarray, vectors: np.ndarray, values: np.ndarray, tau: float) -> float | None:
+def below(gram, vectors, values, tau: float, dtype=np.float64) -> float | None:
     """A proved bound of ``A - X Theta X^T``, just above `tau`; None where `tau` is not one.
 
     Parameters
     ----------
     gram : ndarray, shape (n, n), column-major
-        A; its lower triangle is read.
+        The lower triangle of A; zeros above.
     vectors, values : ndarrays, shapes (n, m) and (m,)
         X and Theta.
     tau : float
+    dtype : float32 or float64
+        Of the factorisation; the bound accounts for it.
     """
-    from scipy.linalg.blas import dsyrk
-    from scipy.linalg.lapack import dpotrf
+    from scipy.linalg import blas, lapack
 
+    single = dtype == np.float32
+    syrk, potrf = (blas.ssyrk, lapack.spotrf) if single else (blas.dsyrk, lapack.dpotrf)
     n, m = vectors.shape
-    shifted = -gram
-    size = float(np.linalg.norm(gram)) * sqrt(2) + float(values.sum())
+    shifted = np.multiply(gram, -1 / tau, dtype=dtype)  # of order one, whatever the weights
+    size = 1 + (2 * float(np.linalg.norm(gram)) + float(values.sum())) / tau
     if m:
-        root = np.asfortranarray(vectors * np.sqrt(values))
-        shifted = dsyrk(1.0, root, beta=1.0, c=shifted, lower=1, overwrite_c=1)
+        root = np.asfortranarray(vectors * np.sqrt(values / tau), dtype=dtype)
+        shifted = syrk(1.0, root, beta=1.0, c=shifted, lower=1, overwrite_c=1)
     diagonal = np.einsum("ii->i", shifted)
-    diagonal += tau
-    trace = float(np.abs(diagonal).sum())
-    if dpotrf(shifted, lower=1, clean=0, overwrite_a=1)[1] != 0:
+    diagonal += 1
+    factor, failed = potrf(shifted, lower=1, clean=0, overwrite_a=1)
+    if failed:
         return None
+    absolute = np.abs(factor, out=factor)
+    norms = float(absolute.sum(axis=0).max()) * float(absolute.sum(axis=1).max())
     # Twice the textbook constants, for the reciprocals that fast triangular solvers use.
-    return tau + 2 * ROUNDING * ((n + 10) * trace + (m + 4) * (size + tau))
+    return tau * (1 + np.finfo(dtype).eps * ((n + 10) * norms + (m + 5) * size))
 
 
 def stretch(index: int, block: int, degree: int, n: int, failure: float) -> float:

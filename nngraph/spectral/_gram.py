@@ -21,8 +21,8 @@ _MOST_STEPS = 300
 def gram_matrix(matrix: Matrix) -> tuple[np.ndarray, float]:
     """The Gram matrix on the smaller side and a bound of its rounding error in spectral norm.
 
-    The lower triangle of the column-major result holds it; the other one may be empty. Sparse
-    patterns give exact counts in a small unsigned type.
+    The result is column-major and holds the lower triangle only. Sparse patterns give exact counts
+    in a small unsigned type.
     """
     wide = matrix.shape[0] < matrix.shape[1]
     tall = matrix.transpose() if wide else matrix
@@ -40,7 +40,7 @@ def gram_matrix(matrix: Matrix) -> tuple[np.ndarray, float]:
     out = np.zeros((n, n))
     for block in tall.blocks():
         out += block.T @ block
-    return out.T, 3 * error
+    return np.triu(out).T, 3 * error
 
 
 def all_values(matrix: Matrix, k: int) -> Found:
@@ -77,24 +77,23 @@ def leading_values(matrix: Matrix, k: int, rng) -> Found:
         full = np.asfortranarray(gram, dtype=np.float64)
         start = rng.standard_normal(len(live))
         # Single precision finds the vectors, mostly; the values are those of double precision.
-        for dtype, tolerance in ((np.float32, 1e-6), (np.float64, 1e-11)):
-            found = _lanczos(gram, start, k, dtype, tolerance)
+        for dtype in (np.float32, np.float64):
+            found = _lanczos(gram, start, k, dtype)
             proved = None if found is None else _prove(full, error, k, *found)
             if proved is not None:
                 return proved
     return all_values(matrix, k)
 
 
-def _lanczos(gram, start, k: int, dtype, tolerance: float):
-    """k leading Ritz vectors, and an estimate of the next eigenvalue; None where it gives up."""
+def _lanczos(gram, start, k: int, dtype):
+    """k leading Ritz vectors, and the ratio of the next value to the first; None: no success."""
     from scipy.linalg import eigh_tridiagonal
     from scipy.linalg.blas import dsymv, ssymv
 
-    peak = float(gram.diagonal().max())
-    if gram.dtype != dtype:
-        fits = dtype == np.float64 or 1e-15 < peak < 1e15
-        gram = gram.astype(dtype) if fits else (gram / peak).astype(dtype)
     symv = ssymv if dtype == np.float32 else dsymv
+    if gram.dtype != dtype:
+        peak = float(gram.diagonal().max())
+        gram = (gram if 1e-15 < peak < 1e15 else gram / peak).astype(dtype)
     n = len(gram)
     most = min(n, _MOST_STEPS)
     basis = np.empty((most + 1, n), dtype)
@@ -104,31 +103,42 @@ def _lanczos(gram, start, k: int, dtype, tolerance: float):
     for step in range(1, most + 1):
         so_far = basis[:step]
         new = symv(1.0, gram, basis[step - 1], lower=1)
+        before = float(new @ new)
         inner = so_far @ new
         new -= inner @ so_far
-        again = so_far @ new
-        new -= again @ so_far
-        diagonal.append(float(inner[-1] + again[-1]))
-        beside.append(sqrt(float(new @ new)))
-        # A start with no more directions: the space is invariant, up to rounding.
+        left = float(new @ new)
+        if left < 1e-2 * before:  # twice is enough
+            inner += (again := so_far @ new)
+            new -= again @ so_far
+            left = float(new @ new)
+        diagonal.append(float(inner[-1]))
+        beside.append(sqrt(left))
+        # No direction is left: the space is invariant up to rounding.
         ended = beside[-1] <= 20 * np.finfo(dtype).eps * max(diagonal)
         if not ended:
             basis[step] = new / beside[-1]
         if step < check and not ended:
             continue
-        check = min(most, step + max(6, step // 8))
-        first = max(0, step - k - 1)
+        check = min(most, step + step // 4)
         values, vectors = eigh_tridiagonal(
-            diagonal, beside[:-1], select="i", select_range=(first, step - 1)
+            diagonal, beside[:-1], select="i", select_range=(max(0, step - k - 1), step - 1)
         )
-        if step >= k and (
-            ended or beside[-1] * np.abs(vectors[-1, -k:]).max() <= tolerance * values[-1]
-        ):
-            follows = values[-k - 1] / values[-1] if len(values) > k else 0.0
-            return vectors[:, -k:][:, ::-1].T @ so_far.astype(np.float64), follows
-        if ended or step == most:
+        values, vectors = values[::-1], vectors[:, ::-1]
+        residuals = beside[-1] * np.abs(vectors[-1, :k])
+        if step >= k and (ended or _enough(values, residuals, k, dtype)):
+            follows = values[k] / values[0] if len(values) > k else 0.0
+            return vectors[:, :k].T @ so_far.astype(np.float64), follows
+        if ended:
             return None
     return None
+
+
+def _enough(values, residuals, k: int, dtype) -> bool:
+    """Whether residuals are so small that the proof will give narrow intervals."""
+    if residuals.max() <= 4 * np.finfo(dtype).eps * values[0]:
+        return True
+    gap = values[k - 1] - values[k] if len(values) > k else 0.0
+    return 4 * float(residuals @ residuals) <= _NARROW * gap * values[k - 1]
 
 
 def _prove(gram, error: float, k: int, vectors, follows: float) -> Found | None:
@@ -144,21 +154,21 @@ def _prove(gram, error: float, k: int, vectors, follows: float) -> Found | None:
     if values[-1] <= 0:
         return None
     vectors = vectors @ turn
-    residual = image @ turn - vectors * values
-    norms = np.linalg.norm(residual, axis=0)
-    slack = error + 4 * n * ROUNDING * (sqrt(2) * float(np.linalg.norm(gram)))
-    coupling = float(np.linalg.norm(norms))
+    residuals = np.linalg.norm(image @ turn - vectors * values, axis=0)
+    slack = error + 8 * n * ROUNDING * float(np.linalg.norm(gram))
+    coupling = float(np.linalg.norm(residuals))
     between = (values[-1] + follows * values[0]) / 2
-    tries = [(k - 1, values[-1] + coupling + 4 * slack)]
-    if values[-1] - between > 1e3 * slack:
-        tries.insert(0, (k, between))
-    for deflated, tau in tries:
-        top = below(gram, vectors[:, :deflated], values[:deflated], tau)
+    above = values[-1] + coupling + 4 * slack
+    tries = [(k - 1, above, np.float64)]
+    if values[-1] > between > 0 and coupling**2 < _NARROW * (values[-1] - between) * values[-1]:
+        tries = [(k, between, np.float32), (k, between, np.float64), *tries]
+    for deflated, tau, dtype in tries:
+        top = below(gram, vectors[:, :deflated], values[:deflated], tau, dtype)
         if top is None:
             continue
         upper = [coupled(value, coupling, top) for value in values[:deflated]]
         upper = np.array(upper + [top] * (k - deflated)) + slack
         lower = np.maximum(values - slack, 0)
-        if np.all(upper - lower <= np.maximum(_NARROW * values, 20 * slack)):
-            return Found.from_squares("gram-lanczos", values, lower, upper, norms)
+        if np.all(upper - lower <= np.maximum(2 * _NARROW * values, 20 * slack)):
+            return Found.from_squares("gram-lanczos", values, lower, upper, residuals)
     return None

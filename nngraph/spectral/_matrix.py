@@ -1,4 +1,4 @@
-"""What the solvers see: a matrix without empty rows and columns, of a size that squares well."""
+"""What the solvers see: a matrix with few empty rows and columns, of a size that squares well."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from scipy.sparse import csr_array
 
 from ..graph import LayerGraph
 
+_DENSE_DEGREE = 8
 _CHUNK = 1 << 21  # entries that are made dense and float64 at a time
 
 
@@ -169,7 +170,8 @@ def _columns_in_use(weights: csr_array) -> np.ndarray:
 
 def _trimmed(graph: LayerGraph):
     weights = graph.weights
-    if not graph.is_sparse:
+    # Where degrees are large, few vertices are isolated, and as rows of zeros they do no harm.
+    if not graph.is_sparse or weights.nnz >= _DENSE_DEGREE * max(weights.shape):
         return weights
     rows, columns = np.diff(weights.indptr) > 0, _columns_in_use(weights)
     if rows.all() and columns.all():

@@ -20,7 +20,7 @@ class Metric(float):
         Holds the true number. Default: the number itself, known exactly.
     certified : bool, optional
         Whether the interval is proved; False: it holds but for a small probability, that of
-        :attr:`SingularValues.failure_probability`.
+        ``SingularValues.failure_probability``.
 
     Examples
     --------
