@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +57,17 @@ class Run:
 @contextmanager
 def single_blas_thread() -> Iterator[None]:
     """BLAS on one thread inside this block: small LAPACK calls on two busy threads crawl."""
-    import scipy.linalg  # noqa: F401  a limit reaches only libraries that are loaded already
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"):
+    with _blas_libraries().limit(limits=1, user_api="blas"):
         yield
+
+
+@cache
+def _blas_libraries():
+    """The BLAS of NumPy and SciPy; finding them takes longer than a small factorisation."""
+    import scipy.linalg  # noqa: F401  a limit reaches only libraries that are loaded already
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def ordered_map(

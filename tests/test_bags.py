@@ -53,7 +53,7 @@ def test_names_stay_unique_and_in_order():
 def test_objects_and_odd_names_are_refused():
     with pytest.raises(ng.WeightError, match="'bad' holds Python objects"):
         ng.from_tensors({"bad": np.array([[{}, {}]], dtype=object)})
-    with pytest.raises(ng.WeightError, match="'bad' is no array"):
+    with pytest.raises(ng.WeightError, match="'bad' is no rectangular array"):
         ng.from_tensors({"bad": [[1.0], [2.0, 3.0]]})
     with pytest.raises(ng.WeightError, match="must be strings"):
         ng.from_tensors({1: np.ones((2, 2))})

@@ -240,6 +240,25 @@ def test_show_says_no(files):
     assert "net.npz" in fails("show", "net.npz")
 
 
+def test_demo_prints_tables_and_the_paths_of_pictures(files, monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr("nngraph.demo._NETWORKS", (ng.datasets.digits_mlp,))
+    lines = run("demo", "--out", "pictures").stdout.splitlines()
+    assert lines[0].startswith("digits_mlp: <Network: 3 layers")
+    assert any(line.split()[:2] == ["dense", "96.3"] for line in lines)
+    assert len(list((files / "pictures").iterdir())) == 5
+    assert all((files / line).is_file() for line in lines[-5:])
+
+
+def test_demo_without_matplotlib_draws_nothing_and_says_why(files, monkeypatch):
+    monkeypatch.setattr("nngraph.demo._NETWORKS", (ng.datasets.digits_mlp,))
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = run("demo")
+    assert "pip install 'nngraph[plot]'" in done.stderr
+    assert "accuracy in %" in done.stdout
+    assert not (files / "nngraph-demo").exists()
+
+
 def test_lists_and_citations():
     assert run("methods").stdout == f"{ng.methods()}\n"
     assert ".npz" in run("formats").stdout

@@ -18,7 +18,8 @@ class Graphs:
         self.weights = rng.normal(size=shape[::-1])
         self.mask = rng.random(shape[::-1]) < density
         self.graph = ng.magnitude(ng.from_mask(self.weights, self.mask))
-        ng.singular_values(self.graph)
+        ng.singular_values(self.graph)  # compiles
+        ng.ramanujan_gap(self.graph)
 
     def time_from_mask(self, shape, density):
         ng.from_mask(self.weights, self.mask)
@@ -28,6 +29,34 @@ class Graphs:
 
     def time_ramanujan_gap(self, shape, density):
         ng.ramanujan_gap(self.graph)
+
+
+class Resistance:
+    """Every edge of a complete layer."""
+
+    def setup(self):
+        rng = np.random.default_rng(0)
+        self.graph = ng.LayerGraph(rng.random((300, 784)) + 0.5)
+        ng.effective_resistance(self.graph)
+
+    def time_effective_resistance(self):
+        ng.effective_resistance(self.graph)
+
+
+class Views:
+    """A convolution unrolled over space, and back to one score per parameter."""
+
+    def setup(self):
+        rng = np.random.default_rng(0)
+        self.layer = ng.Layer("conv", rng.normal(size=(32, 32, 3, 3)), padding=1)
+        self.shape = (32, 16, 16)
+        self.graph = ng.layer_graph(self.layer, "unit", input_shape=self.shape)
+
+    def time_unit_view(self):
+        ng.layer_graph(self.layer, "unit", input_shape=self.shape)
+
+    def time_fold(self):
+        ng.fold(self.graph.data, self.layer, self.graph)
 
 
 class Pruning:

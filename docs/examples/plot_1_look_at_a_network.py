@@ -20,8 +20,19 @@ ng.plotting.spectrum(demo.network)
 plt.show()
 
 # %%
-# Certified numbers for one layer: the interval holds the true singular value, and
+# Certified numbers for one layer: each interval holds the true singular value, and
 # ``index_certified`` says that it is the first, the second, ... and not some other one.
 
-graph = ng.magnitude(ng.to_graph(demo.network)[0])
-print(ng.singular_values(graph, k=2))
+graph = ng.magnitude(ng.to_graph(demo.network)["conv1"])
+found = ng.singular_values(graph, k=3)
+print(found.values)
+print(found.intervals[:, 1] - found.intervals[:, 0])
+print(found.method, found.index_certified)
+
+# %%
+# What each edge is worth to the connection of its ends: 1 for a bridge, little where many other
+# paths lead around.
+
+leverage = ng.leverage_scores(graph)
+print(leverage)
+print(dict(leverage.report))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .._canonical import freeze
 from .._errors import FormatError, MissingFileError
 from ..stored import ZIP_ERRORS
 from ..tables import atomic_path
@@ -52,8 +53,7 @@ def read(path) -> dict[str, np.ndarray]:
     masks, start = {}, 0
     for (name, shape), size in zip(shapes.items(), sizes, strict=True):
         part = np.unpackbits(bits[start : start + size], count=prod(shape))
-        masks[name] = part.view(bool).reshape(shape)
-        masks[name].flags.writeable = False
+        masks[name] = freeze(part.view(bool).reshape(shape))
         start += size
     return masks
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from .._canonical import check_mask
+from .._canonical import check_mask, freeze, plain_array
 from .._errors import MaskError
 from ..tables import Table
 from .budgets import Budget, check_names
@@ -113,7 +113,7 @@ class Masks(Mapping):
             raise MaskError(f"scores are a mapping of layer names to arrays, got {kind}")
         masks = select(scores, density, Budget.of(budget), rng)
         for mask in masks.values():
-            mask.flags.writeable = False  # so that they are not copied
+            freeze(mask)  # so that they are not copied
         return cls(masks)
 
     @property
@@ -282,7 +282,7 @@ class Masks(Mapping):
 def _check(name, mask) -> np.ndarray:
     if not isinstance(name, str):
         raise MaskError(f"layer names are strings, got {name!r}")
-    mask = np.asarray(mask)
+    mask = plain_array(mask, f"the mask of layer {name!r}", MaskError)
     if mask.ndim < 2 or 0 in mask.shape:
         raise MaskError(
             f"the mask of layer {name!r} has shape {mask.shape}; the shape of its weights is "

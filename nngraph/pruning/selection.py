@@ -8,6 +8,7 @@ from math import floor
 
 import numpy as np
 
+from .._canonical import plain_array
 from .._errors import MaskError
 from .apportionment import apportion
 from .budgets import Budget, check_density, in_groups
@@ -47,10 +48,7 @@ def select(
 
 def _clean(name: str, values) -> np.ndarray:
     """The scores of one layer as floating-point numbers without NaN; float32 stays float32."""
-    try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise MaskError(f"the scores of layer {name!r} are no rectangular array: {error}") from None
+    array = plain_array(values, f"the array of scores of layer {name!r}", MaskError)
     if array.dtype.kind in "iub":
         array = array.astype(np.float64)
     if array.dtype.kind != "f":

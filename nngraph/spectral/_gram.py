@@ -103,16 +103,14 @@ def _lanczos(gram, start, k: int, dtype):
     for step in range(1, most + 1):
         so_far = basis[:step]
         new = symv(1.0, gram, basis[step - 1], lower=1)
-        before = float(new @ new)
-        inner = so_far @ new
+        if beside:
+            new -= beside[-1] * basis[step - 2]
+        own = new @ basis[step - 1]
+        new -= own * basis[step - 1]
+        inner = so_far @ new  # what rounding left along all earlier directions
         new -= inner @ so_far
-        left = float(new @ new)
-        if left < 1e-2 * before:  # twice is enough
-            inner += (again := so_far @ new)
-            new -= again @ so_far
-            left = float(new @ new)
-        diagonal.append(float(inner[-1]))
-        beside.append(sqrt(left))
+        diagonal.append(float(own + inner[-1]))
+        beside.append(sqrt(float(new @ new)))
         # No direction is left: the space is invariant up to rounding.
         ended = beside[-1] <= 20 * np.finfo(dtype).eps * max(diagonal)
         if not ended:
