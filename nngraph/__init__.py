@@ -43,7 +43,7 @@ _MODULES = {
     "edge_values": "EdgeValues",
     "graph": "Join LayerGraph NetworkGraph from_mask magnitude squared",
     "pruning": (
-        "Budget ERK ErdosRenyi Magnitude Masks Random Uniform methods prune register"
+        "Budget ERK ErdosRenyi Magnitude Masks Random Spectral Uniform methods prune register"
     ),
     "interchange": "from_networkx to_networkx",
     "matrices": "adjacency degrees glue incidence laplacian strengths",
@@ -51,7 +51,7 @@ _MODULES = {
     "report": "analyze",
     "resistance": (
         "effective_resistance kirchhoff_index leverage_scores resistance_matrix "
-        "spanning_tree_count"
+        "spanning_tree_count spectral_sparsify"
     ),
     "tables": "Table",
     "joins": "network_joins",

@@ -166,3 +166,70 @@ def all_paths(network):
 
     n_input = next(matrix.shape[1] for source, _, matrix in joins if source < 0)
     return [path for vertex in range(n_input) for path in onward(-1, vertex)]
+
+
+# --- resistance: pseudo-inverse, many digits, and every spanning tree -----------------------------
+
+
+def full_laplacian(weights):
+    """Combinatorial Laplacian of a bipartite layer, inputs first."""
+    weights = np.asarray(weights, dtype=float)
+    n_out, n_in = weights.shape
+    adjacency = np.block([[np.zeros((n_in, n_in)), weights.T], [weights, np.zeros((n_out, n_out))]])
+    return np.diag(adjacency.sum(axis=1)) - adjacency
+
+
+def pinv_resistances(weights):
+    """All-pairs resistances, inputs first, by the pseudo-inverse of each component's Laplacian."""
+    laplacian = full_laplacian(weights)
+    found = np.full(laplacian.shape, np.inf)
+    reached = np.linalg.matrix_power((laplacian != 0).astype(float), 0)
+    for _ in range(len(laplacian)):
+        reached = ((reached @ ((laplacian != 0) | np.eye(len(laplacian), dtype=bool))) > 0) * 1.0
+    for own in {tuple(np.flatnonzero(row)) for row in reached}:
+        own = np.ix_(own, own)
+        inverse = np.linalg.pinv(laplacian[own], hermitian=True)
+        diagonal = np.diag(inverse)
+        found[own] = diagonal[:, None] + diagonal - 2 * inverse
+    np.fill_diagonal(found, 0)
+    return found
+
+
+def exact_resistances(weights, digits):
+    """Resistances between outputs and inputs of a connected layer, in mpmath, rounded in the end."""
+    import mpmath
+
+    with mpmath.workdps(digits):
+        n_out, n_in = weights.shape
+        laplacian = mpmath.zeros(n_in + n_out)
+        for i, j in np.ndindex(weights.shape):
+            w, a = mpmath.mpf(float(weights[i, j])), n_in + i
+            laplacian[a, a] += w
+            laplacian[j, j] += w
+            laplacian[a, j] -= w
+            laplacian[j, a] -= w
+        inverse = laplacian[1:, 1:] ** -1
+
+        def green(a, b):
+            return inverse[a - 1, b - 1] if a and b else mpmath.mpf(0)
+
+        return np.array([
+            [float(green(a, a) + green(j, j) - 2 * green(a, j)) for j in range(n_in)]
+            for a in range(n_in, n_in + n_out)
+        ])
+
+
+def spanning_trees(weights):
+    """Every spanning tree of a small layer, as (product of its weights, its edges)."""
+    from itertools import combinations
+
+    weights = np.asarray(weights)
+    n_out, n_in = weights.shape
+    edges = list(zip(*np.nonzero(weights), strict=True))
+    for chosen in combinations(edges, n_out + n_in - 1):
+        tree = np.zeros_like(weights)
+        for edge in chosen:
+            tree[edge] = 1
+        reduced = full_laplacian(tree)[1:, 1:]
+        if round(np.linalg.det(reduced)) == 1:
+            yield np.prod([weights[edge] for edge in chosen]), chosen

@@ -8,6 +8,7 @@ from .budgets import Budget, check_nm
 from .entry import prune, respect_masks
 from .masks import Masks
 from .registry import PruningMethod, methods, register, resolve
+from .spectral import Spectral
 
 __all__ = [
     "Budget",
@@ -17,6 +18,7 @@ __all__ = [
     "Masks",
     "PruningMethod",
     "Random",
+    "Spectral",
     "Uniform",
     "check_nm",
     "methods",

@@ -35,7 +35,7 @@ def select(
             values = _best_of_groups(values, *budget.nm, f"layer {name!r}", stream)
         unit = _Units(values, stream, budget.pattern) if structured else _Entries(values, stream)
         layers.append(unit)
-    plan = _Plan(layers, list(shapes), density, budget)
+    plan = Plan(layers, list(shapes), density, budget)
     if structured:
         kept = _first_units(layers, shares, plan.total(shares), plan.minima, last)
     elif shares is None:
@@ -74,7 +74,7 @@ def _streams(rng, count: int) -> list[np.random.Generator | None]:
     return [None] * count if rng is None else np.random.default_rng(rng).spawn(count)
 
 
-class _Plan:
+class Plan:
     """How many parameters may be kept, in all and per layer."""
 
     def __init__(self, layers, names: list[str], density: float | None, budget: Budget) -> None:

@@ -1,4 +1,4 @@
-"""Effective resistance of layers: exact values, leverage scores, spanning trees."""
+"""Effective resistance of layers: exact values, leverage scores, spanning trees, sparsifiers."""
 
 from .exact import (
     effective_resistance,
@@ -7,6 +7,7 @@ from .exact import (
     resistance_matrix,
     spanning_tree_count,
 )
+from .sparsify import spectral_sparsify
 
 __all__ = [
     "effective_resistance",
@@ -14,4 +15,5 @@ __all__ = [
     "leverage_scores",
     "resistance_matrix",
     "spanning_tree_count",
+    "spectral_sparsify",
 ]

@@ -14,7 +14,7 @@ _DENSE_ENTRIES = 1 << 17  # matrices up to this size are made dense: no kernel n
 _DENSE_SHARE = 0.3  # and denser ones: BLAS beats the sparse kernel
 _SVD_ENTRIES = 1 << 22
 _RESOLVED = 1e-6  # a Gram matrix holds eigenvalues down to about this times the largest one well
-_NARROW = 1e-8  # relative width of lambda's interval that ends the search
+_NARROW = 1e-7  # relative width of lambda's interval that ends the search
 _MOST_STEPS = 300
 
 

@@ -10,7 +10,7 @@ from ._matrix import Matrix
 
 _BASIS_ENTRIES = 1 << 26  # 512 MB
 _LEAST_COLUMNS, _MOST_COLUMNS = 96, 1200
-_TOLERANCE = 2e-9  # of an eigenvalue, that is 1e-9 of a singular value
+_TOLERANCE = 2e-8  # of an eigenvalue, that is 1e-8 of a singular value
 _DROPPED = 1e-11  # smaller directions, relative to the largest product, are rounding errors
 
 
@@ -137,7 +137,7 @@ def _settled(values, residuals, previous, k: int) -> bool:
         return False
     gap = max(values[k - 1] - values[k], np.finfo(float).tiny)
     errors = np.minimum(residuals, residuals**2 / gap)
-    growth = 10 * np.abs(values[:k] - previous)
+    growth = np.abs(values[:k] - previous)
     allowed = _TOLERANCE * values[:k] + 1e-14 * values[0]
     near = residuals <= 1e-3 * values[:k] + 1e-14 * values[0]
     return bool(np.all(near & (np.minimum(errors, growth) <= allowed)))
