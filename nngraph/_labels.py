@@ -100,14 +100,25 @@ def through(node: Node, values: Sequence[Labels], shapes: Sequence) -> Labels:
     if node.op in ELEMENTWISE or (node.op == "flatten" and first.flat):
         return first
     if node.op == "add":
-        return _add(values)
+        return _distinct(_add(values))
     if node.op not in _OPS and node.op != "concat":
         raise unsupported(node)
     if any(labels.flat for labels in values):
         raise ChainError(NEEDS_SHAPE)
     if node.op == "concat":
-        return _concat(node, values, shapes)
-    return _OPS[node.op](node, first, shapes[0])
+        return _distinct(_concat(node, values, shapes))
+    return _distinct(_OPS[node.op](node, first, shapes[0]))
+
+
+def _distinct(labels: Labels) -> Labels:
+    """The same without repetitions: else each add of a value to itself would double the work."""
+    if len(labels.ids) == 1:
+        return labels
+    ids = np.sort(labels.ids, axis=0)
+    ids[1:][ids[1:] == ids[:-1]] = -1
+    ids = np.sort(ids, axis=0)[::-1]
+    used = (ids >= 0).reshape(len(ids), -1).any(axis=1)  # the first ones, after this order
+    return replace(labels, ids=ids[: max(1, np.count_nonzero(used))])
 
 
 def _pool(node: Node, labels: Labels, shape) -> Labels:

@@ -117,7 +117,8 @@ def _sigmoid(x, options):
 
 def _gelu(x, options):
     if options.get("approximate") in (True, "tanh"):
-        return 0.5 * x * (1 + np.tanh(sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+        with np.errstate(over="ignore"):  # of the cube, where tanh is 1 long since
+            return 0.5 * x * (1 + np.tanh(sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
     from scipy.special import erf
 
     return 0.5 * x * (1 + erf(x * sqrt(0.5)))

@@ -61,11 +61,11 @@ class Window(NamedTuple):
         found = []
         for n, s, pads, span in zip(sizes, self.stride, self.padding, self.spans(), strict=True):
             spare = n + sum(pads) - span
-            if spare < 0:
+            count = -(-spare // s) + 1 if ceil else spare // s + 1
+            if count < 1:
                 raise ChainError(
                     f"a window of {span} does not fit into {n} entries padded by {pads}"
                 )
-            count = -(-spare // s) + 1 if ceil else spare // s + 1
             # As in torch and ONNX: no window begins in the padding at the high end.
             found.append(count - 1 if ceil and (count - 1) * s >= n + pads[0] else count)
         return tuple(found)

@@ -183,9 +183,9 @@ def pinv_resistances(weights):
     """All-pairs resistances, inputs first, by the pseudo-inverse of each component's Laplacian."""
     laplacian = full_laplacian(weights)
     found = np.full(laplacian.shape, np.inf)
-    reached = np.linalg.matrix_power((laplacian != 0).astype(float), 0)
-    for _ in range(len(laplacian)):
-        reached = ((reached @ ((laplacian != 0) | np.eye(len(laplacian), dtype=bool))) > 0) * 1.0
+    reached = (laplacian != 0) | np.eye(len(laplacian), dtype=bool)
+    for _ in laplacian:
+        reached = reached @ reached
     for own in {tuple(np.flatnonzero(row)) for row in reached}:
         own = np.ix_(own, own)
         inverse = np.linalg.pinv(laplacian[own], hermitian=True)
@@ -196,7 +196,7 @@ def pinv_resistances(weights):
 
 
 def exact_resistances(weights, digits):
-    """Resistances between outputs and inputs of a connected layer, in mpmath, rounded in the end."""
+    """Resistances between outputs and inputs of a connected layer, by mpmath."""
     import mpmath
 
     with mpmath.workdps(digits):
@@ -233,3 +233,40 @@ def spanning_trees(weights):
         reduced = full_laplacian(tree)[1:, 1:]
         if round(np.linalg.det(reduced)) == 1:
             yield np.prod([weights[edge] for edge in chosen]), chosen
+
+
+# --- spectral: dense matrices, all of their values ------------------------------------------------
+
+
+def all_singular_values(graph):
+    """Every singular value of the weights as they are, from the largest down."""
+    return np.linalg.svd(np.asarray(graph.toarray(), dtype=float), compute_uv=False)
+
+
+def second_laplacian_eigenvalue(graph):
+    """lambda_2 of the normalised Laplacian of the whole bipartite graph, edge by edge."""
+    w = np.asarray(graph.toarray(), dtype=float)
+    w = w[w.sum(axis=1) > 0][:, w.sum(axis=0) > 0]
+    rows, columns = w.sum(axis=1), w.sum(axis=0)
+    n = len(columns) + len(rows)
+    laplacian = np.eye(n)
+    for i, j in zip(*np.nonzero(w), strict=True):
+        entry = -w[i, j] / np.sqrt(rows[i] * columns[j])
+        laplacian[j, len(columns) + i] = laplacian[len(columns) + i, j] = entry
+    return np.linalg.eigvalsh(laplacian)[1]
+
+
+def average_degree_bound(graph):
+    """sqrt(d_in - 1) + sqrt(d_out - 1) of the average degrees, by counting neighbours."""
+    edges = list(zip(*(side.tolist() for side in graph.edges()), strict=True))
+    sides = (len({edge[side] for edge in edges}) for side in (0, 1))
+    return sum(np.sqrt(len(edges) / side - 1) for side in sides)
+
+
+def block_krylov_values(matrix, start, products, k):
+    """The k leading Ritz values of span(start, A start, ..., A^products start), A symmetric."""
+    blocks = [start]
+    for _ in range(products):
+        blocks.append(np.linalg.qr(matrix @ blocks[-1])[0])
+    basis = np.linalg.qr(np.hstack(blocks))[0]
+    return np.linalg.eigvalsh(basis.T @ matrix @ basis)[::-1][:k]

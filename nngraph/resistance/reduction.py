@@ -88,7 +88,7 @@ def _by_cholesky(array: np.ndarray) -> Reduced | float:
     if not amplification <= AMPLIFICATION_LIMIT:
         return amplification
     array[ground] = array[:, ground] = 0
-    to_ground = array.diagonal() * scale**2
+    to_ground = array.diagonal() / degrees
     for columns in panels:
         panel = array[columns.start :, columns]
         panel *= scale[columns.start :, None]

@@ -91,9 +91,7 @@ def _lanczos(gram, start, k: int, dtype):
     from scipy.linalg.blas import dsymv, ssymv
 
     symv = ssymv if dtype == np.float32 else dsymv
-    if gram.dtype != dtype:
-        peak = float(gram.diagonal().max())
-        gram = (gram if 1e-15 < peak < 1e15 else gram / peak).astype(dtype)
+    gram = gram.astype(dtype, copy=False)
     n = len(gram)
     most = min(n, _MOST_STEPS)
     basis = np.empty((most + 1, n), dtype)

@@ -60,6 +60,8 @@ class _Normal:
 
         matrix = self.matrix
         middle = np.ones(matrix.shape[0]) if self._inner is None else self._inner[:, 0]
+        if matrix.unit:
+            middle = middle / float(matrix.weights[0, 0]) ** 2
         image = np.empty((2, self.n))
         dense_normal(matrix.weights, middle, np.ascontiguousarray(pair.T), image)
         return image.T
@@ -139,8 +141,8 @@ def _settled(values, residuals, previous, k: int) -> bool:
     errors = np.minimum(residuals, residuals**2 / gap)
     growth = np.abs(values[:k] - previous)
     allowed = _TOLERANCE * values[:k] + 1e-14 * values[0]
-    near = residuals <= 1e-3 * values[:k] + 1e-14 * values[0]
-    return bool(np.all(near & (np.minimum(errors, growth) <= allowed)))
+    # Residuals overestimate; growth alone may pause before a larger value is found.
+    return bool(np.all((errors <= allowed) | ((growth <= allowed) & (errors <= 100 * allowed))))
 
 
 def _intervals(normal: _Normal, vectors, factors, converged: bool) -> Found:

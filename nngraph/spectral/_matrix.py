@@ -46,9 +46,9 @@ class Matrix:
         if low == high and low != 0:
             return cls(weights, unit=True, scale=abs(low))
         peak = max(-low, high)
-        if peak == 0 or 1e-90 < peak < 1e90:
+        if peak == 0 or 1e-9 < peak < 1e9:
             return cls(weights)
-        exponent = frexp(peak)[1]  # squares of such weights would overflow or vanish
+        exponent = frexp(peak)[1]  # products of such weights can overflow or vanish
         data = np.ldexp(np.asarray(data, np.float64), -exponent)
         if isinstance(weights, np.ndarray):
             return cls(data, scale=ldexp(1.0, exponent))
@@ -190,5 +190,5 @@ def _with(weights: csr_array, data: np.ndarray) -> csr_array:
 
 
 def _unsigned(indices: np.ndarray) -> np.ndarray:
-    """The same bits, unsigned: Numba tests signed indices for being negative, at a third of the time."""
+    """The same bits, unsigned: signed ones are tested for being negative at each access."""
     return indices.view(np.uint32 if indices.dtype.itemsize == 4 else np.uint64)
