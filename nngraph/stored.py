@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -51,11 +52,11 @@ def _e4m3_values() -> np.ndarray:
 
 _E4M3 = _e4m3_values()
 
-# What a damaged or lying zip member may raise; zipfile and zlib share no base class.
+# What a damaged or lying zip member may raise, or the .npy header in it; they share no base class.
 ZIP_ERRORS = (
-    OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError,
-    zipfile.BadZipFile, zlib.error,
-)
+    OSError, ValueError, TypeError, KeyError, EOFError, RuntimeError, MemoryError,
+    tokenize.TokenError, zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -87,6 +87,7 @@ ELSEWHERE = {
     "reachability": "test_connectivity",
     "register": "test_pruning_methods",
     "save": "test_formats",
+    "spectral_sparsify": "test_sparsify",
     "stream_activations": "test_evaluation",
     "to_graph": "test_views",
     "wire": "test_chains",

@@ -11,6 +11,7 @@ import io
 import os
 import re
 import shutil
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -24,7 +25,10 @@ import nngraph as ng
 
 _MAX_HEADER = 10_000  # NumPy's own limit, checked before the header is read
 _MAX_RATIO, _MAX_EXPANDED = 100, 1 << 30  # beyond both, a compressed member counts as a bomb
-_ERRORS = (ValueError, EOFError, RuntimeError, OSError, zipfile.BadZipFile, zlib.error)
+_ERRORS = (
+    ValueError, TypeError, EOFError, RuntimeError, OSError, MemoryError, tokenize.TokenError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
 
 
 class _Npz:
@@ -181,7 +185,7 @@ def _header(stream: BinaryIO, what: str) -> tuple[tuple[int, ...], str, np.dtype
         if n > _MAX_HEADER:
             raise ValueError(f"its header claims {n:,} bytes")
         shape, fortran, dtype = reader(io.BytesIO(length + stream.read(n)), _MAX_HEADER)
-        if any(n < 0 for n in shape):
+        if any(type(n) is not int or n < 0 for n in shape):
             raise ValueError(f"its shape is {shape}")
     except _ERRORS as error:
         raise ng.FormatError(f"{what} is no readable .npy array: {error}") from error

@@ -182,6 +182,8 @@ def _json(data: bytes, path: Path) -> dict:
         return content
 
     try:
+        if data[:1] != b"{":
+            raise ValueError(f"it begins with {data[:1]!r}")
         content = json.loads(data.decode("utf-8"), object_pairs_hook=unique)
     except ng.FormatError:
         raise

@@ -12,6 +12,7 @@ from ..network import Network
 from .budgets import Budget, check_density, check_names
 from .masks import Masks
 from .registry import NEEDS, resolve
+from .ties import for_all, untied, untied_budget
 
 
 def prune(
@@ -54,6 +55,9 @@ def prune(
 
     Notes
     -----
+    Layers of one parameter, such as an embedding and an output layer that is tied to it, are one:
+    the parameter counts once, the scores of the first of them decide, and all get its mask.
+
     Cost: that of the method, then O(parameters). A score of 32 bits stays one; at the peak the
     scores of all layers, one copy of them (for a global budget) and 2 bytes per parameter are in
     memory, and one layer's weights.
@@ -81,12 +85,17 @@ def prune(
         raise MaskError(f"density is needed: the budget {str(budget)!r} does not set one")
     if method.needs != "nothing" and data is None:
         raise MaskError(f"method {method.name!r} needs {NEEDS[method.needs]}")
+    single = untied(network)
+    budget = untied_budget(budget, network, single)
     if hasattr(method, "masks"):
-        masks = Masks(method.masks(network, budget, density=density, data=data, rng=rng))
-        _check_masks(network, masks, method.name)
-        return masks
-    scores = respect_masks(network, method.scores(network, data))
-    return Masks.from_scores(scores, density=density, budget=budget, rng=rng)
+        masks = Masks(method.masks(single, budget, density=density, data=data, rng=rng))
+        _check_masks(single, masks, method.name)
+    else:
+        scores = method.scores(network, data)
+        check_names(scores, network.names, "there are scores for")
+        scores = respect_masks(single, {name: scores[name] for name in single.names})
+        masks = Masks.from_scores(scores, density=density, budget=budget, rng=rng)
+    return masks if single is network else for_all(network, masks)
 
 
 def respect_masks(network: Network, scores: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -65,7 +65,7 @@ def below(gram, vectors, values, tau: float, dtype=np.float64) -> float | None:
     syrk, potrf = (blas.ssyrk, lapack.spotrf) if single else (blas.dsyrk, lapack.dpotrf)
     n, m = vectors.shape
     shifted = np.multiply(gram, -1 / tau, dtype=dtype)  # of order one, whatever the weights
-    size = 1 + (2 * float(np.linalg.norm(gram)) + float(values.sum())) / tau
+    size = 1 + (float(np.trace(gram)) + float(values.sum())) / tau
     if m:
         root = np.asfortranarray(vectors * np.sqrt(values / tau), dtype=dtype)
         shifted = syrk(1.0, root, beta=1.0, c=shifted, lower=1, overwrite_c=1)

@@ -115,7 +115,7 @@ def _lanczos(gram, start, k: int, dtype):
             basis[step] = new / beside[-1]
         if step < check and not ended:
             continue
-        check = min(most, step + step // 4)
+        check = min(most, step + step // 5)
         values, vectors = eigh_tridiagonal(
             diagonal, beside[:-1], select="i", select_range=(max(0, step - k - 1), step - 1)
         )
@@ -151,7 +151,7 @@ def _prove(gram, error: float, k: int, vectors, follows: float) -> Found | None:
         return None
     vectors = vectors @ turn
     residuals = np.linalg.norm(image @ turn - vectors * values, axis=0)
-    slack = error + 8 * n * ROUNDING * float(np.linalg.norm(gram))
+    slack = error + 4 * n * ROUNDING * float(np.trace(gram))
     coupling = float(np.linalg.norm(residuals))
     between = (values[-1] + follows * values[0]) / 2
     above = values[-1] + coupling + 4 * slack
