@@ -22,14 +22,15 @@ def from_tensors(
     """A network without wiring from named tensors: a state dict, the members of an archive.
 
     Every floating-point tensor of two to five axes becomes a layer; all others are skipped, with
-    the reason in ``network.coverage``.
+    the reason in ``network.coverage``. Where ``torch.nn.utils.prune`` left ``X_orig`` and
+    ``X_mask``, the layer is ``X`` with that mask.
 
     Parameters
     ----------
     tensors : mapping of str to ndarray or StoredArray
         By path, in the source's order. A layer's tensor is taken as ``(n_out, n_in, *kernel)``, as
         PyTorch, ONNX convolutions and Equinox store it; where the source stores it otherwise, say
-        so in the chain (see :func:`nngraph.wire`). Stored arrays are not read.
+        so in the chain (see :func:`nngraph.wire`). Stored arrays are not read, but for masks.
     source : str, optional
         The file or model, for messages and for :func:`nngraph.save`.
 
@@ -52,7 +53,7 @@ def from_tensors(
 
     Notes
     -----
-    Cost: none of the numbers are looked at; NaN and infinity are found when a layer is read.
+    Cost: numbers are not looked at, but for masks; NaN and infinity are found when a layer is read.
 
     Examples
     --------
@@ -65,7 +66,9 @@ def from_tensors(
       skipped fc.bias (3): 1 axis: a bias or a vector of a norm
     """
     tensors = {path: _tensor(path, value) for path, value in tensors.items()}
+    masks = {path: mask for path in tensors if (mask := mask_path(path, tensors)) is not None}
     reasons = {path: skip_reason(tensor.dtype, tensor.shape) for path, tensor in tensors.items()}
+    reasons |= {mask: f"the mask of {path!r}" for path, mask in masks.items()}
     skipped = tuple(
         (path, prod(tensors[path].shape), reason) for path, reason in reasons.items() if reason
     )
@@ -76,19 +79,32 @@ def from_tensors(
             f"{source or 'the mapping'} holds no layer: of {len(tensors)} tensors none is floating "
             f"point with 2 to {_MAX_AXES} axes{': ' + listed if listed else ''}"
         )
-    short = {path: path.removesuffix(".weight") or path for path in paths}
+    own = {path: path.removesuffix("_orig") if path in masks else path for path in paths}
+    short = {path: name.removesuffix(".weight") or name for path, name in own.items()}
     count = Counter([*paths, *(name for path, name in short.items() if name != path)])
     layers = [
         Layer(
             short[path] if count[short[path]] == 1 else path,
             tensors[path],
+            mask=_numbers(tensors[masks[path]]) != 0 if path in masks else None,
             path=path,
             source_dtype=_type_name(tensors[path].dtype),
         )
         for path in paths
     ]
     used = tuple((layer.path, layer.size) for layer in layers)
+    for path in masks.keys() - own.keys():  # a bias, which a chain will look for by its own name
+        vector = np.where(_numbers(tensors[masks[path]]) != 0, _numbers(tensors[path]), 0)
+        tensors.setdefault(path.removesuffix("_orig"), vector)
     return Network(layers, coverage=Coverage(used, skipped), source=source, tensors=tensors)
+
+
+def mask_path(path: str, tensors: Mapping[str, np.ndarray | StoredArray]) -> str | None:
+    """The path of the mask of ``X_orig``, as ``torch.nn.utils.prune`` calls it; None: no mask."""
+    mask = f"{path.removesuffix('_orig')}_mask"
+    if not path.endswith("_orig") or mask not in tensors:
+        return None
+    return mask if tuple(tensors[mask].shape) == tuple(tensors[path].shape) else None
 
 
 def skip_reason(dtype, shape) -> str | None:
@@ -120,6 +136,10 @@ def _tensor(path, value) -> np.ndarray | StoredArray:
             "numbers, or leave it out"
         )
     return array
+
+
+def _numbers(tensor: np.ndarray | StoredArray) -> np.ndarray:
+    return tensor.read() if isinstance(tensor, StoredArray) else tensor
 
 
 def _is_text(name: str) -> bool:

@@ -358,7 +358,8 @@ def _placed(base: Layer, name: str, item: Mapping) -> Layer:
         layout = _stored_as(base.shape, item)
         lazy = isinstance(base.weight, StoredArray)
         weight = base.weight if lazy else layout.to_canonical(base.weight)
-        return replace(base, name=name, weight=weight, layout=layout, **geometry)
+        mask = None if base.mask is None else layout.to_canonical(base.mask)
+        return replace(base, name=name, weight=weight, mask=mask, layout=layout, **geometry)
     except (TypeError, ValueError) as error:
         raise ChainError(f"{_label(item)}: {error}") from error
 

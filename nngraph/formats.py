@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -21,7 +22,15 @@ from typing import Protocol
 import numpy as np
 
 from ._canonical import check_mask
-from ._errors import FormatError, MaskError, MissingExtraError, MissingFileError, did_you_mean
+from ._errors import (
+    FileChangedError,
+    FormatError,
+    MaskError,
+    MissingExtraError,
+    MissingFileError,
+    did_you_mean,
+)
+from .bags import mask_path
 from .chains import wire
 from .network import Network
 from .tables import Table, atomic_path
@@ -201,11 +210,16 @@ def known_formats() -> Table:
 
 
 class _SourceMasks(Mapping):
-    """Masks by parameter path in the source's layout, each made when it is asked for."""
+    """Masks by parameter path in the source's layout, each made when it is asked for.
 
-    def __init__(self, network: Network, masks: Mapping[str, np.ndarray]) -> None:
+    Where the source holds masks of its own, for these too.
+    """
+
+    def __init__(self, network: Network, masks: Mapping[str, np.ndarray], fresh: Network) -> None:
         self._masks = masks
         self._layers = {network[name].path: network[name] for name in masks}
+        stored = {mask_path(path, fresh.tensors): layer for path, layer in self._layers.items()}
+        self._layers |= {path: layer for path, layer in stored.items() if path is not None}
 
     def __getitem__(self, path: str) -> np.ndarray:
         layer = self._layers[path]
@@ -222,11 +236,12 @@ def _to_source(network: Network, masks: Mapping[str, np.ndarray], fresh: Network
     """The masks by parameter path, in the source's layout; every mismatch raises."""
     if not isinstance(masks, Mapping):
         raise MaskError(f"masks must map layer names to bool arrays, got {type(masks).__name__}")
+    known = set(network.names)
     for name in masks:
-        if name not in network.names:
+        if name not in known:
             raise MaskError(f"no layer is named {name!r}{did_you_mean(name, network.names)}")
         check_mask(name, masks[name], network[name].shape)
-    stored = _SourceMasks(network, masks)
+    stored = _SourceMasks(network, masks, fresh)
     present = {layer.path: layer.layout.source_shape for layer in fresh}
     for name in masks:
         layer = network[name]
@@ -247,15 +262,21 @@ def _to_source(network: Network, masks: Mapping[str, np.ndarray], fresh: Network
 
 def _read(form: Format, path: Path) -> Network:
     try:
-        return form.read(path)
+        before = os.stat(path)
+        network = form.read(path)
+        after = os.stat(path)
     except OSError as error:
         if isinstance(error, FormatError):
             raise
         raise FormatError(f"cannot read {str(path)!r}: {error}") from error
+    # The handles know the file as it was when they were made, perhaps behind an older header.
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise FileChangedError(f"{str(path)!r} changed while it was read; load it again")
+    return network
 
 
 def _format_of_source(path: Path) -> Format:
-    if not path.exists():
+    if not os.path.exists(path):  # False also for names that the system does not take
         raise MissingFileError(f"there is no file {str(path)!r}")
     if path.is_dir():
         return _choose(path, _entries(_FOLDER))

@@ -391,6 +391,7 @@ class Network:
     def __post_init__(self) -> None:
         object.__setattr__(self, "layers", tuple(self.layers))
         _unique([layer.name for layer in self.layers], "layer")
+        object.__setattr__(self, "_by_name", {layer.name: layer for layer in self.layers})
         if self.coverage is None:
             used = tuple((layer.path, layer.size) for layer in self.layers)
             object.__setattr__(self, "coverage", Coverage(used))
@@ -417,7 +418,7 @@ class Network:
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the layers."""
-        return tuple(layer.name for layer in self.layers)
+        return tuple(self._by_name)
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
@@ -451,10 +452,9 @@ class Network:
         return replace(self, layers=tuple(layers))
 
     def __getitem__(self, name: str) -> Layer:
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        raise KeyError(f"no layer is named {name!r}; this network has {list(self.names)}")
+        if name not in self._by_name:
+            raise KeyError(f"no layer is named {name!r}; this network has {list(self.names)}")
+        return self._by_name[name]
 
     def __iter__(self) -> Iterator[Layer]:
         return iter(self.layers)

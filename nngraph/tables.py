@@ -51,12 +51,12 @@ def atomic_path(out, *, overwrite: bool = False, folder: bool = False) -> Iterat
         write (a full disk, a missing right); then `out` is as it was.
     """
     out = Path(out)
-    if out.exists() and not overwrite:
-        raise FormatError(f"{str(out)!r} exists; choose another name or remove it first")
-    if not out.parent.is_dir():
-        raise FormatError(f"the folder {str(out.parent)!r} does not exist; make it first")
     temporary = None
     try:
+        if out.exists() and not overwrite:
+            raise FormatError(f"{str(out)!r} exists; choose another name or remove it first")
+        if not out.parent.is_dir():
+            raise FormatError(f"the folder {str(out.parent)!r} does not exist; make it first")
         temporary = _temporary_beside(out, folder)
         yield temporary
         umask = os.umask(0)
@@ -82,7 +82,8 @@ def atomic_path(out, *, overwrite: bool = False, folder: bool = False) -> Iterat
 
 
 def _temporary_beside(out: Path, folder: bool) -> Path:
-    options = {"dir": out.parent, "prefix": f".{out.stem}-", "suffix": out.suffix}
+    # A short prefix, so that there is room for it beside the longest names.
+    options = {"dir": out.parent, "prefix": ".nngraph-", "suffix": out.suffix}
     if folder:
         return Path(tempfile.mkdtemp(**options))
     handle, name = tempfile.mkstemp(**options)

@@ -114,7 +114,7 @@ def test_one_rate_for_all_layers():
     masks = ng.prune(net, ng.Spectral(backbone=None), density=0.1, rng=0)
     kept = np.array(masks.table()["kept"][:-1])
     expected = np.array([149, 99, 44]) * masks.kept / (149 + 99 + 44)
-    np.testing.assert_allclose(kept, expected, rtol=0.05)
+    np.testing.assert_allclose(kept, expected, rtol=0.1)
 
 
 def test_the_scale_of_a_layer_does_not_matter():

@@ -177,7 +177,7 @@ def test_edges_of_weight_zero_are_never_chosen():
     graph = ng.from_mask(weights, np.ones((2, 2), bool))
     H = ng.spectral_sparsify(graph, n_edges=3, rng=0)
     np.testing.assert_array_equal(H.toarray(), weights)
-    with pytest.raises(ng.GraphError, match="4 edges are asked for.*3 of positive weight"):
+    with pytest.raises(ng.GraphError, match=r"4 edges are asked for.*3 of positive weight"):
         ng.spectral_sparsify(graph, n_edges=4)
 
 

@@ -20,7 +20,6 @@ def called(model, inputs: Sequence) -> list[str]:
 
     The model is run once; the caller puts it into evaluation mode, and back.
     """
-    torch = torch_module()
     order: dict[str, None] = {}
     hooks = [
         module.register_forward_hook(lambda *_, path=path: order.setdefault(path))
@@ -28,17 +27,23 @@ def called(model, inputs: Sequence) -> list[str]:
         if module._parameters
     ]
     try:
-        with torch.no_grad():
-            model(*inputs)
-    except Exception as error:  # the user's forward, which may raise anything
-        raise ng.GraphError(
-            f"the model cannot be run on inputs of shapes {[tuple(x.shape) for x in inputs]}: "
-            f"{type(error).__name__}: {error}"
-        ) from error
+        _run(model, inputs)
     finally:
         for hook in hooks:
             hook.remove()
     return list(order)
+
+
+def _run(model, inputs: Sequence) -> None:
+    """Run a model without gradients; whatever its forward raises becomes a GraphError."""
+    try:
+        with torch_module().no_grad():
+            model(*inputs)
+    except Exception as error:
+        raise ng.GraphError(
+            f"the model cannot be run on inputs of shapes {[tuple(x.shape) for x in inputs]}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
 
 
 def by_calls(model, inputs: Sequence, masks: Mapping[int, Any], problem: str) -> ng.Network:
@@ -102,8 +107,8 @@ def module_outputs(model, batches: Iterable, modules) -> Iterator[dict[str, np.n
             for path in wanted
         ]
         try:
-            with _eval_flags(model), torch.no_grad():
-                model(*positional(model, batch))
+            with _eval_flags(model):
+                _run(model, positional(model, batch))
         finally:
             for hook in hooks:
                 hook.remove()

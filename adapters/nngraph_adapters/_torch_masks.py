@@ -79,7 +79,9 @@ def _target(name, places: Mapping[str, Place], network) -> tuple[str, ng.Layout]
         )
     weights = [path for path, place in places.items() if parameter_of(place).ndim > 1]
     near = difflib.get_close_matches(str(name), [*map(layer_name, weights), *weights], 3)
-    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has {weights[:12]}"
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has {weights[:12]}."
+    if network is None:
+        hint += " If from_module named it, pass network="
     raise ng.MaskError(f"the model has no layer {name!r}; {hint}")
 
 

@@ -21,9 +21,7 @@ def _layer(graph, node, weight, at, moves, **geometry) -> str:
         raise NotKnownError("with a weight that is no parameter")
     name = layer_name(constant.path)
     label = graph.label(node) if name in graph.builder.nodes else name
-    return graph.builder.layer(
-        graph.at(at), constant, moves, node=label, name=name, **geometry
-    )
+    return graph.builder.layer(graph.at(at), constant, moves, node=label, name=label, **geometry)
 
 
 def _bias(graph, node, found: str, bias, axis: int) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import io
+import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import nngraph as ng
@@ -88,6 +90,22 @@ def _no_fast_path() -> Iterator[None]:
         settings.set_fastpath_enabled(before)
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without torch's warnings about its own deprecations and about attributes that forward sets.
+
+    We put those attributes back; and what cannot be traced, which torch prints at length on
+    standard error, is told by the coverage.
+    """
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.ERROR))
+    try:
+        with warnings.catch_warnings(action="ignore"), redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
+
+
 def exported(model, inputs: Sequence):
     """An exported program of functional aten ops, or the error that both ways of tracing gave.
 
@@ -95,9 +113,7 @@ def exported(model, inputs: Sequence):
     the Python around it (attributes that forward sets, for one).
     """
     torch = torch_module()
-    # Torch warns about its own deprecations, and about attributes that forward sets (we put them
-    # back); none is the user's doing.
-    with warnings.catch_warnings(action="ignore"), torch.no_grad(), _no_fast_path():
+    with _quiet(), torch.no_grad(), _no_fast_path():
         try:
             program = torch.export.export(model, tuple(inputs), strict=False)
         except Exception as error:  # anything may go wrong while a user's forward is traced

@@ -22,15 +22,20 @@ def type_name(dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+def check_numbers(tensor, what: str) -> None:
+    """Raise WeightError where a tensor has no memory yet."""
+    if tensor.is_meta or torch_module().nn.parameter.is_lazy(tensor):
+        raise ng.WeightError(f"{what} has no numbers yet (meta device or lazy); run the model once")
+
+
 def to_numpy(tensor, what: str) -> np.ndarray:
     """A read-only array of a tensor's numbers: a view of its memory where NumPy knows the type.
 
     Floating-point types that NumPy lacks become float32, which holds them exactly.
     """
     torch = torch_module()
+    check_numbers(tensor, what)
     tensor = tensor.detach()
-    if tensor.is_meta or torch.nn.parameter.is_lazy(tensor):
-        raise ng.WeightError(f"{what} has no numbers yet (meta device or lazy); run the model once")
     if tensor.is_quantized:
         tensor = tensor.dequantize()
     tensor = (tensor.to_dense() if tensor.layout != torch.strided else tensor).cpu()

@@ -50,8 +50,11 @@ class _Npz:
                 copy.compress_type, copy.external_attr = info.compress_type, info.external_attr
                 copy.file_size = info.file_size  # so that a huge member gets 64-bit fields
                 key = _key(info.filename)
-                with old.open(info) as reader, new.open(copy, "w") as writer:
-                    _copy(reader, writer, tensors[key], masks.get(key))
+                try:
+                    with old.open(info) as reader, new.open(copy, "w") as writer:
+                        _copy(reader, writer, tensors[key], masks.get(key))
+                except (EOFError, zipfile.BadZipFile, zlib.error) as error:
+                    raise ng.FormatError(f"{str(source)!r} is damaged: {error}") from error
 
 
 class _Npy:

@@ -126,7 +126,10 @@ def _tensors(path: Path) -> dict[str, ng.StoredArray]:
                 f"{str(path)!r} is no safetensors file or is cut short: its header claims {n:,} "
                 f"bytes, the file has {size:,} and the limit is {_MAX_HEADER:,}"
             )
-        header = _json(stream.read(n), path)
+        data = stream.read(n)
+        header = _json(data, path)
+    if not data.startswith(b"{"):
+        raise ng.FormatError(f"the header of {str(path)!r} begins with a blank, not with a brace")
     metadata = header.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(v, str) for v in metadata.values()):
         raise ng.FormatError(f"{str(path)!r}: its __metadata__ must map strings to strings")
@@ -182,8 +185,6 @@ def _json(data: bytes, path: Path) -> dict:
         return content
 
     try:
-        if data[:1] != b"{":
-            raise ValueError(f"it begins with {data[:1]!r}")
         content = json.loads(data.decode("utf-8"), object_pairs_hook=unique)
     except ng.FormatError:
         raise

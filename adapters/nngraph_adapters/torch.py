@@ -16,7 +16,7 @@ from ._torch_files import TorchFormat
 from ._torch_graph import Graph
 from ._torch_masks import put_masks, stored_masks
 from ._torch_trace import evaluating, exported, positional
-from ._torch_values import torch_module
+from ._torch_values import check_numbers, torch_module
 
 __all__ = ["FORMAT", "activations", "apply_masks", "from_module", "stream_activations", "to_masks"]
 
@@ -42,7 +42,8 @@ def from_module(model, example_inputs, *, strict: bool = False) -> ng.Network:
         (``"layer1.0.conv1.weight"``). ``network.coverage`` says of every other parameter what it
         is. What nngraph does not know becomes a node of op ``"unsupported"``. A model that cannot
         be traced gives its layers in the order they are called, without wiring; the coverage says
-        so. Masks that the model carries by ``torch.nn.utils.prune`` are the layers' masks.
+        so. Of several outputs the first that depends on the inputs is the network's. Masks that the
+        model carries by ``torch.nn.utils.prune`` are the layers' masks.
 
     Raises
     ------
@@ -76,6 +77,8 @@ def from_module(model, example_inputs, *, strict: bool = False) -> ng.Network:
       skipped 2.bias (2): bias
     """
     _check_model(model)
+    for path, parameter in model.named_parameters():
+        check_numbers(parameter, f"parameter {path!r}")  # tracing would give a lazy one numbers
     inputs = positional(model, example_inputs)
     with evaluating(model) as masks:
         program = exported(model, inputs)
@@ -250,6 +253,11 @@ def _check_model(model) -> None:
         raise TypeError(
             f"a torch.nn.Module is needed, got {type(model).__name__}; for a state dict use "
             "nngraph.from_tensors, for a file nngraph.load"
+        )
+    if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
+        raise TypeError(
+            f"{type(model).__name__} is or holds a TorchScript module, which takes no hooks; pass "
+            "the torch.nn.Module that it was made from"
         )
 
 

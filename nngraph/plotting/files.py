@@ -86,13 +86,13 @@ def save_pictures(
 
 
 def check_pictures(folder, *, overwrite: bool = False) -> None:
-    """Say before any work that :func:`save_pictures` could not write there.
+    """Say before any work that :func:`nngraph.plotting.save_pictures` could not write there.
 
     Parameters
     ----------
     folder : path
     overwrite : bool, optional
-        As for :func:`save_pictures`.
+        As for :func:`nngraph.plotting.save_pictures`.
 
     Raises
     ------

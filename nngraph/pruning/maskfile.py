@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from collections.abc import Mapping
 from math import prod
-from pathlib import Path
 
 import numpy as np
 
@@ -30,8 +30,7 @@ def write(masks: Mapping[str, np.ndarray], path, overwrite: bool) -> None:
 
 def read(path) -> dict[str, np.ndarray]:
     """The masks of a file, checked against its header."""
-    path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise MissingFileError(f"there is no file {str(path)!r}")
     try:
         with zipfile.ZipFile(path) as archive:
@@ -60,6 +59,8 @@ def read(path) -> dict[str, np.ndarray]:
 
 def _member(archive: zipfile.ZipFile, name: str, longest: int) -> np.ndarray:
     """One member, an array of bytes no longer than said; checked before memory is set aside."""
+    if archive.getinfo(name).compress_type != zipfile.ZIP_STORED:  # a few bytes might become many
+        raise FormatError(f"{name} is compressed, which Masks.save never does")
     with archive.open(name) as stream:
         np.lib.format.read_magic(stream)
         shape, _, dtype = np.lib.format.read_array_header_1_0(stream)

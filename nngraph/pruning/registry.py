@@ -153,6 +153,7 @@ def resolve(method) -> PruningMethod:
 
     Examples
     --------
+    >>> from nngraph.pruning import resolve
     >>> resolve("magnitude")
     Magnitude()
     """

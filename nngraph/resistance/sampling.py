@@ -31,15 +31,18 @@ def rate(scores: Sequence[np.ndarray], count: float) -> float:
     Scores that reach 1 are set aside and the rest is rescaled, until nothing changes: exact, in a
     few passes over the scores.
     """
-    if sum(np.count_nonzero(s) for s in scores) <= count:
+    pool = [s[s > 0] for s in scores]
+    if sum(s.size for s in pool) <= count:
         return np.inf
-    full, found = -1, 0.0
-    while True:
-        below = [s[found * s < 1] for s in scores]
-        reached = sum(s.size for s in scores) - sum(s.size for s in below)
-        if reached == full:
-            return found
-        full, found = reached, (count - reached) / sum(float(s.sum()) for s in below)
+    found = 0.0
+    while count > 0:
+        found = count / sum(float(s.sum()) for s in pool)
+        kept = [s[found * s < 1] for s in pool]
+        full = sum(s.size for s in pool) - sum(s.size for s in kept)
+        if not full:
+            break
+        pool, count = kept, count - full
+    return found
 
 
 def systematic(scores: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
