@@ -10,6 +10,8 @@ from scipy.sparse import csr_array, issparse
 from ._errors import ChainError, GraphError, MaskError, WeightError
 from .stored import RAW_TYPES
 
+_BLOCK_ENTRIES = 1 << 20  # entries of a dense array looked through at once
+
 
 def check_mask(name: str, mask, shape) -> np.ndarray:
     """`mask` as a read-only bool array of `shape`."""
@@ -106,7 +108,7 @@ def from_dense(weights, what: str):
     check_rank(array.shape, what)
     if complete or np.count_nonzero(array) == array.size:
         return freeze(np.ascontiguousarray(array))  # row-major, so that edges lie in their order
-    return freeze(csr_array(array))
+    return csr_where(array, array != 0)
 
 
 def from_sparse(weights, what: str):
@@ -164,6 +166,19 @@ def check_rank(shape, what: str) -> None:
             f"{what} has shape {tuple(shape)}; two axes (n_out, n_in) are needed, neither of size "
             "zero"
         )
+
+
+def csr_where(values: np.ndarray, exists: np.ndarray) -> csr_array:
+    """The entries of a dense array that exist; in blocks, for temporary indices have 64 bits."""
+    n_out, n_in = exists.shape
+    indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(exists, axis=1))])
+    index = np.int32 if max(indptr[-1], n_in) <= np.iinfo(np.int32).max else np.int64
+    columns = np.empty(indptr[-1], index)
+    step = max(1, _BLOCK_ENTRIES // n_in)
+    for first in range(0, n_out, step):
+        block = exists[first : first + step]
+        columns[indptr[first] : indptr[first + len(block)]] = np.nonzero(block)[1]
+    return freeze(csr_array((values[exists], columns, indptr.astype(index)), shape=exists.shape))
 
 
 def full_csr(array: np.ndarray) -> csr_array:

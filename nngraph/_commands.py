@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -154,7 +155,7 @@ def prune(
 ) -> None:  # fmt: skip
     """Prune the network in FILE; with --inputs and --labels, say what that costs."""
     from .evaluation import accuracy
-    from .formats import save
+    from .formats import copy_target, save
     from .pruning import prune as find_masks
 
     if out is None and masks_out is None:
@@ -165,8 +166,12 @@ def prune(
         raise click.UsageError("--labels need --inputs.")
     if method.needs == "data" and inputs is None:
         raise click.UsageError(f"The method {method.name!r} needs --inputs.")
-    for path in filter(None, (out, masks_out)):
-        _check_new(Path(path))
+    targets = [] if out is None else [copy_target(file, out)]
+    targets += [] if masks_out is None else [Path(masks_out)]
+    for path in targets:
+        _check_new(path)
+    if len({path.absolute() for path in targets}) < len(targets):
+        raise click.UsageError("-o and --masks name the same file.")
     network = _load(file, chain)
     x = None if inputs is None else _array(inputs, ("x", "images", "inputs"))
     y = None if labels is None else _array(labels, ("y", "labels"))
@@ -229,20 +234,23 @@ def _check_table_path(path: Path, force: bool) -> None:
         raise click.BadParameter(
             f"{path.name!r} must end in one of {', '.join(_TABLE_SUFFIXES)}", param_hint="'--out'"
         )
-    if not force:
-        _check_new(path, " or add --force")
+    _check_new(path, " or add --force", force)
     if path.suffix.lower() == ".parquet":
         from .tables import require
 
         require("pyarrow", "parquet")
 
 
-def _check_new(path: Path, remedy: str = "") -> None:
+def _check_new(path: Path, remedy: str = "", force: bool = False) -> None:
     """Say before the work, and not after, that a file could not be written."""
-    if path.exists():
+    if path.is_dir():
+        raise FormatError(f"{str(path)!r} exists and is a folder; choose another name")
+    if path.exists() and not force:
         raise FormatError(f"{str(path)!r} exists; choose another name{remedy}")
     if not path.parent.is_dir():
         raise FormatError(f"the folder {str(path.parent)!r} does not exist; make it first")
+    if not os.access(path.parent, os.W_OK):
+        raise FormatError(f"the folder {str(path.parent)!r} cannot be written to; choose another")
 
 
 def _array(path: str, keys: tuple[str, ...]) -> np.ndarray:
@@ -263,5 +271,8 @@ def _array(path: str, keys: tuple[str, ...]) -> np.ndarray:
                 return found[names[0]]
             listed = ", ".join(found.files) or "nothing"
     except ZIP_ERRORS as error:
-        raise FormatError(f"cannot read {path!r}: {error}") from None
+        # NumPy takes any other file for a pickle, and advises to load it all the same.
+        what = "it holds no plain numbers, and nothing pickled is ever loaded"
+        reason = what if "pickle" in str(error) else error
+        raise FormatError(f"cannot read {path!r}: {reason}; give a .npz or .npy file") from None
     raise FormatError(f"{path!r} holds {listed}; name one array {' or '.join(map(repr, keys))}")

@@ -75,6 +75,5 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
     known = list(known)
     near = difflib.get_close_matches(str(name), known, 3)
     listed = ", ".join(map(repr, known[:12])) + (", ..." if len(known) > 12 else "")
-    return (f"; did you mean {' or '.join(map(repr, near))}?" if near else "") + (
-        f" There are {listed}" if known else " There are none"
-    )
+    rest = f"here are {listed}" if known else "here are none"
+    return f"; did you mean {' or '.join(map(repr, near))}? T{rest}" if near else f"; t{rest}"

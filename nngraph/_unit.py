@@ -27,7 +27,8 @@ def unit_shapes(layer: Layer, input_shape) -> tuple[tuple[int, ...], tuple[int, 
         space = ", ".join(("depth", "height", "width")[-len(layer.kernel) :])
         raise GraphError(
             f"the unit view of layer {layer.name!r} needs the shape of its input; pass "
-            f"input_shape=({layer.n_in}, {space}), or to to_graph that of the network's input"
+            f"input_shape=({layer.n_in}, {space}), or to to_graph that of the network's input, or "
+            'begin the chain with {"input": [...]}'
         )
     before = (layer.n_in,) if input_shape is None else tuple(int(n) for n in input_shape)
     return before, layer_shape(layer, before)

@@ -202,7 +202,8 @@ def accuracy(network: Network, images, labels, masks: Mapping | None = None) -> 
             f"labels must be at least one integer, one per example, got {labels.dtype} of shape "
             f"{labels.shape}"
         )
-    if len(labels) != len(images):
+    images = np.asarray(images)
+    if images.ndim and len(labels) != len(images):
         raise GraphError(f"{len(images)} examples but {len(labels)} labels")
     outputs = forward(network.with_masks(masks), images)
     if outputs.ndim != 2:

@@ -164,18 +164,42 @@ def save(source, masks: Mapping[str, np.ndarray], out) -> None:
     else:
         path = Path(source)
     out = Path(out)
+    target = copy_target(path, out)
     form = _format_of_source(path)
-    if _format_of_target(path, out) is not form:
-        raise FormatError(
-            f"{str(out)!r} is no name for a copy of {str(path)!r}: give it the same suffix"
-        )
     fresh = _read(form, path)
     network = source if isinstance(source, Network) else fresh
     stored = _to_source(network, masks, fresh)
     is_folder = hasattr(form, "folder_of")
-    target = form.folder_of(out) if is_folder else out
     with atomic_path(target, folder=is_folder) as temporary:
         form.write(path, stored, temporary / out.relative_to(target) if is_folder else temporary)
+
+
+def copy_target(source, out) -> Path:
+    """The new file or folder that :func:`nngraph.save` makes; an error where `out` does not fit.
+
+    Parameters
+    ----------
+    source : str or path
+        The file, or folder, to copy.
+    out : str or path
+
+    Returns
+    -------
+    Path
+        `out` itself, or the folder around it for formats of several files.
+
+    Raises
+    ------
+    FormatError
+        `out` is of another format, or there is no `source`.
+    """
+    source, out = Path(source), Path(out)
+    form = _format_of_source(source)
+    if _format_of_target(source, out) is not form:
+        raise FormatError(
+            f"{str(out)!r} is no name for a copy of {str(source)!r}: give it the same suffix"
+        )
+    return form.folder_of(out) if hasattr(form, "folder_of") else out
 
 
 def known_formats() -> Table:

@@ -15,6 +15,7 @@ from ._canonical import (
     Complete,
     as_weights,
     check_rank,
+    csr_where,
     freeze,
     from_bool,
     from_dense,
@@ -240,9 +241,7 @@ def from_mask(weights, mask, name: str = "") -> LayerGraph:
     if mask.ndim == 2 and mask.all():
         return LayerGraph(Complete(weights), name)
     check_rank(mask.shape, "the mask")
-    rows, columns = np.nonzero(mask)
-    indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(mask)))])
-    return LayerGraph(csr_array((weights[mask], columns, indptr), shape=mask.shape), name)
+    return LayerGraph(csr_where(weights, mask), name)
 
 
 def magnitude(graph):
@@ -438,7 +437,8 @@ class NetworkGraph:
         if not self.joins:
             raise ChainError(
                 f"{purpose} needs to know how the layers join; load the network with a chain "
-                "(nngraph.load(path, chain=[...])) or from a traced model"
+                "(nngraph.load(path, chain=[...]), or --network on the command line) or from a "
+                "traced model"
             )
         return self.joins
 

@@ -13,11 +13,10 @@ import hashlib
 import json
 import os
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Executor, wait
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,9 +24,11 @@ from typing import Any
 import numpy as np
 
 from ._errors import FormatError
+from .stored import ZIP_ERRORS
 from .tables import atomic_path, require
 
 SPILL_BYTES = 1_000_000  # arrays from this size on go to workers as memory-mapped files
+_PLAIN = (str, bytes, int, float, complex, np.generic, np.dtype, np.random.SeedSequence)
 WINDOW = 16  # tasks in flight: enough to keep workers busy, too few to fill a memory
 
 
@@ -82,14 +83,15 @@ def ordered_map(
         checkpoint it must return a dict of arrays, numbers, strings, bools or None.
     tasks : sequence of tuples
         Arguments: arrays, scalars and small picklable values. They depend on the work alone, never
-        on the number of workers.
+        on the number of workers. With a checkpoint they are known by their values: arrays, numbers,
+        strings, None, ``SeedSequence``, and tuples, lists, dicts and dataclasses of these.
     run : Run, optional
         Executor, progress, checkpoint, shared folder.
 
     Returns
     -------
     list
-        In the order of `tasks`.
+        In the order of `tasks`; with a checkpoint, as they are read back from it.
 
     Raises
     ------
@@ -97,7 +99,10 @@ def ordered_map(
         Whatever `function` raised first, in the order of completion; waiting tasks are cancelled
         and blocks finished before it stay in the checkpoint.
     FormatError
-        The checkpoint folder holds a block that is damaged.
+        The checkpoint folder cannot be made or holds a block that is damaged, or there is no room
+        for what is written to it or to the workers.
+    TypeError
+        An executor without ``submit``; a function, task or result that a checkpoint cannot know.
 
     Examples
     --------
@@ -106,6 +111,11 @@ def ordered_map(
     [(3, 1), (2, 1)]
     """
     run = run or Run()
+    if run.executor is not None and not hasattr(run.executor, "submit"):
+        raise TypeError(
+            f"an executor has submit(fn, *args), as concurrent.futures.ProcessPoolExecutor does, "
+            f"got {type(run.executor).__name__}"
+        )
     tasks = list(tasks)
     store = None if run.checkpoint is None else _Checkpoint(Path(run.checkpoint), function, tasks)
     results = store.finished() if store else {}
@@ -176,11 +186,18 @@ class _Spill:
         if not isinstance(value, np.ndarray) or value.nbytes < SPILL_BYTES:
             return value
         if id(value) not in self._sent:
-            if self._folder is None:
-                folder = tempfile.TemporaryDirectory(prefix="nngraph-", dir=self._shared)
-                self._folder = Path(self._stack.enter_context(folder))
-            path = self._folder / f"{len(self._sent)}.npy"
-            np.save(path, value, allow_pickle=False)
+            try:
+                if self._folder is None:
+                    folder = tempfile.TemporaryDirectory(prefix="nngraph-", dir=self._shared)
+                    self._folder = Path(self._stack.enter_context(folder))
+                path = self._folder / f"{len(self._sent)}.npy"
+                np.save(path, value, allow_pickle=False)
+            except OSError as error:
+                raise FormatError(
+                    f"cannot write {value.nbytes:,} bytes for the workers to "
+                    f"{str(self._folder or self._shared or tempfile.gettempdir())!r}: {error}; "
+                    "give a folder with room as Run(shared=...)"
+                ) from error
             # The array is kept too: an id is unique only while its object lives.
             self._sent[id(value)] = (value, _Spilled(str(path)))
         return self._sent[id(value)][1]
@@ -192,48 +209,93 @@ class _Checkpoint:
     def __init__(self, folder: Path, function, tasks) -> None:
         from . import __version__
 
-        folder.mkdir(parents=True, exist_ok=True)
-        start = f"{__version__} {function.__module__}.{function.__qualname__}"
+        self._name = getattr(function, "__qualname__", repr(function))
+        if not self._name.replace(".", "").isidentifier():
+            raise TypeError(
+                f"a checkpoint knows a function by its name, and {self._name} has none of its own; "
+                "define it at the top level of a module"
+            )
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FormatError(f"cannot make the folder {str(folder)!r}: {error}") from error
+        start = f"{__version__} {function.__module__}.{self._name}"
         self._paths = [folder / f"{_digest(start, task)}.npz" for task in tasks]
 
     def finished(self) -> dict[int, dict]:
         return {k: _read_block(path) for k, path in enumerate(self._paths) if path.exists()}
 
     def save(self, k: int, result: Mapping[str, Any]) -> dict:
-        arrays = {name: v for name, v in result.items() if isinstance(v, np.ndarray)}
-        plain = {name: _number(v) for name, v in result.items() if name not in arrays}
+        if not isinstance(result, Mapping) or not all(isinstance(name, str) for name in result):
+            raise TypeError(
+                f"with a checkpoint {self._name} must return a dict by names, got a "
+                f"{type(result).__name__}"
+            )
+        arrays, plain = {}, {}
+        for at, (name, value) in enumerate(result.items()):
+            value = value.item() if isinstance(value, np.generic) else value
+            if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+                arrays[f"array_{at}"] = value
+            elif isinstance(value, (str, int, float, type(None))):
+                plain[name] = value
+            else:
+                raise TypeError(
+                    f"{name!r}, which {self._name} returns, is a {type(value).__name__}; a "
+                    "checkpoint holds arrays, numbers, strings, bools and None"
+                )
+        header = json.dumps({"order": list(result), "plain": plain})
         with atomic_path(self._paths[k], overwrite=True) as path:
-            order = json.dumps({"order": list(result), "plain": plain})
-            np.savez(path, __nngraph__=np.array(order), **arrays)
-        return dict(result)
-
-
-def _number(value):
-    return value.item() if isinstance(value, np.generic) else value
+            np.savez(path, header=np.array(header), **arrays)
+        return _read_block(self._paths[k])  # what a later run will find, to the type
 
 
 def _read_block(path: Path) -> dict:
     try:
         # Opened here because np.load leaves its own file open where the archive is damaged.
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            header = json.loads(str(archive["__nngraph__"]))
-            plain = header["plain"]
-            return {n: plain[n] if n in plain else archive[n] for n in header["order"]}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            header = json.loads(str(archive["header"]))
+            order, plain = header["order"], header["plain"]
+            return {
+                name: plain[name] if name in plain else archive[f"array_{at}"]
+                for at, name in enumerate(order)
+            }
+    except ZIP_ERRORS as error:
         raise FormatError(f"the checkpoint {str(path)!r} is damaged; remove it ({error})") from None
 
 
 def _digest(start: str, task: tuple) -> str:
-    """What a task is: the bits of its arrays and the text of everything else."""
+    """What a task is, by the values of its arguments."""
     sha = hashlib.sha256(start.encode())
     for value in task:
-        if isinstance(value, np.ndarray):
-            sha.update(f"{value.dtype.str}{value.shape}".encode())
-            sha.update(np.ascontiguousarray(value).data)
-        else:
-            sha.update(repr(value).encode())
-        sha.update(b"\0")
+        _feed(sha, value)
     return sha.hexdigest()[:32]
+
+
+def _feed(sha, value) -> None:
+    """Add a value to a hash: its type, its size, then its bits or parts."""
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        sha.update(f"array {value.dtype.str}{value.shape}".encode())
+        sha.update(np.ascontiguousarray(value).data)
+        return
+    parts = None
+    if isinstance(value, (tuple, list)):
+        parts = value
+    elif isinstance(value, Mapping):
+        parts = [part for item in value.items() for part in item]
+    elif is_dataclass(value) and not isinstance(value, type):
+        parts = [getattr(value, field.name) for field in fields(value)]
+    elif value is not None and not isinstance(value, _PLAIN):
+        raise TypeError(
+            f"a checkpoint knows tasks by their values, which a {type(value).__name__} does not "
+            "show; pass arrays, numbers, strings, or tuples, lists, dicts and dataclasses of them"
+        )
+    kind = type(value).__qualname__
+    if parts is None:
+        sha.update(f"{kind} {value!r}\0".encode())
+        return
+    sha.update(f"{kind} of {len(parts)}\0".encode())
+    for part in parts:
+        _feed(sha, part)
 
 
 class RayExecutor(Executor):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from .parallel import Run, ordered_map
 from .tables import Table
 from .views import LayerView, layer_graph, to_graph
 
+_BLOCK = 1 << 18  # weights summed at once
 _OPTIONS = ("view", "norm", "input_shape", "max_edges")
 _PLAIN = [f.name for f in fields(Layer) if f.name not in ("weight", "mask", "_")]
 
@@ -44,9 +46,15 @@ def _weight(graph: LayerGraph) -> dict[str, Any]:
     if not data.size:
         reason = "no edges"
         return {"mean_abs": np.nan, "norm": np.nan, "reasons": {"mean_abs": reason, "norm": reason}}
-    # Sums in float64 without a float64 copy of a large float32 layer.
-    total = np.abs(data).sum(dtype=np.float64)
-    return {"mean_abs": total / data.size, "norm": float(np.linalg.norm(data))}
+    # Over the largest weight, so that no square overflows, and block by block: a large layer
+    # stays in its file.
+    largest = max(-float(data.min()), float(data.max())) or 1.0
+    total = squares = 0.0
+    for start in range(0, data.size, _BLOCK):
+        block = np.abs(data[start : start + _BLOCK], dtype=np.float64) / largest
+        total += float(block.sum())
+        squares += float(block @ block)
+    return {"mean_abs": largest * (total / data.size), "norm": largest * sqrt(squares)}
 
 
 def _components(graph: LayerGraph) -> dict[str, Any]:

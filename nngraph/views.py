@@ -18,7 +18,7 @@ from math import prod
 import numpy as np
 from scipy.sparse import csr_array
 
-from ._canonical import Complete, freeze
+from ._canonical import Complete, csr_where, freeze
 from ._errors import GraphError, did_you_mean
 from ._run import layer_inputs
 from ._unit import repeated, unrolled
@@ -203,17 +203,18 @@ def _block_diagonal(layer: Layer, values, exists, view: str) -> LayerGraph:
     if layer.groups == 1 and exists.all():
         parameters = None if taps == 1 else np.arange(0, layer.size, taps)
         return LayerGraph(Complete(values), layer.name, parameters=parameters, view=view)
-    flat, counts = np.flatnonzero(exists), exists.sum(axis=1)
-    columns = flat % width
+    weights = csr_where(values, exists)
     if layer.groups > 1:
         group = np.arange(layer.n_out) // (layer.n_out // layer.groups)
-        columns += np.repeat(group * width, counts)
-    indptr = np.concatenate([[0], np.cumsum(counts)])
-    weights = csr_array(
-        (values.reshape(-1)[flat], columns, indptr), shape=(layer.n_out, layer.groups * width)
-    )
-    parameters = None if len(flat) == layer.size else freeze(flat * taps)
-    return LayerGraph(freeze(weights), layer.name, parameters=parameters, view=view)
+        columns = weights.indices + np.repeat(group * width, np.diff(weights.indptr))
+        shape = (layer.n_out, layer.groups * width)
+        weights = freeze(csr_array((weights.data, columns, weights.indptr), shape=shape))
+    parameters = None
+    if weights.nnz < layer.size:
+        parameters = np.flatnonzero(exists)
+        parameters *= taps
+        freeze(parameters)
+    return LayerGraph(weights, layer.name, parameters=parameters, view=view)
 
 
 def _kernel_view(layer: Layer) -> LayerGraph:

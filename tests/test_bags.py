@@ -80,3 +80,26 @@ def test_a_bag_has_no_wiring_and_says_how_to_give_one():
     with pytest.raises(ng.ChainError, match=r"x\.npz holds weights only; name a chain"):
         net.require_wiring("forward")
     assert pickle.loads(pickle.dumps(net)).names == ("fc",)  # noqa: S301
+
+
+def test_masks_that_torch_left_beside_its_parameters_are_masks(tmp_path):
+    rng = np.random.default_rng(0)
+    dense, kept = rng.normal(size=(4, 3, 2)).astype(np.float32), rng.random((4, 3, 2)) < 0.5
+    tensors = {
+        "up.weight_orig": dense, "up.weight_mask": kept.astype(np.float32),
+        "up.bias_orig": np.ones(3, np.float32), "up.bias_mask": np.array([1, 0, 1], np.float32),
+        "fc_orig": np.ones((2, 2)), "fc_mask": np.ones((2, 3)),  # of another shape: no mask
+    }  # fmt: skip
+    np.savez(tmp_path / "pruned.npz", **tensors)
+    for net in (ng.from_tensors(tensors), ng.load(tmp_path / "pruned.npz")):
+        assert net.names == ("up", "fc_orig", "fc_mask")
+        np.testing.assert_array_equal(net["up"].mask, kept)
+        reasons = {path: reason for path, _, reason in net.coverage.skipped}
+        assert reasons["up.weight_mask"] == "the mask of 'up.weight_orig'"
+        wired = ng.wire(net, [{"layer": "up", "transposed": True}])
+        np.testing.assert_array_equal(wired["up"].mask, kept.transpose(1, 0, 2))
+        assert wired.wiring[2].options["bias"].tolist() == [1, 0, 1]
+
+    less = kept & (rng.random(kept.shape) < 0.5)
+    ng.save(tmp_path / "pruned.npz", {"up": less}, tmp_path / "less.npz")
+    np.testing.assert_array_equal(ng.load(tmp_path / "less.npz")["up"].mask, less)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -116,6 +117,7 @@ def test_analyze_draws(files):
     run("analyze", "net.npz", *SIZES, "--plot", "figures", "--force")
     assert "'net.npz' is a file" in fails("analyze", "net.npz", "--plot", "net.npz", "--force")
     assert "'net.npz' is a file" in fails("demo", "--out", "net.npz")
+    assert "net.npz' is a file" in fails("demo", "--out", "net.npz/in/it")
 
 
 def test_analyze_says_no(files):
@@ -124,7 +126,8 @@ def test_analyze_says_no(files):
     assert "suffix" in fails("analyze", "net.xyz")
     (files / "bad.npz").write_bytes(b"PK\3\4" + b"\0" * 100)
     assert "bad.npz" in fails("analyze", "bad.npz")
-    assert "did you mean 'degree'" in fails("analyze", "net.npz", "--metrics", "degre")
+    assert "did you mean 'degree'? There are" in fails("analyze", "net.npz", "--metrics", "degre")
+    assert "named 'foo'; there are 'size'" in fails("analyze", "net.npz", "--metrics", "foo")
     assert "'edge' is not one of" in misused("analyze", "net.npz", "--view", "edge")
     assert "did you mean 'fc1'" in fails("analyze", "net.npz", "--network", "fc11,relu,fc2")
     assert "no description" in fails("analyze", "net.npz", "--network", "nope.json")
@@ -209,6 +212,8 @@ def test_prune_says_no_and_writes_nothing(files):
     np.savez("few.npz", np.zeros(39, int))
     assert "39" in fails(*wired, "--inputs", "x.npz", "--labels", "few.npz")
     assert "cannot read 'no.npz'" in fails(*wired, "--inputs", "no.npz", "--labels", "y.npz")
+    np.savez("one.npz", np.float32(1))
+    assert "shape ()" in fails(*wired, "--inputs", "one.npz", "--labels", "y.npz")
     np.savez("many.npz", a=np.ones(1), b=np.ones(1))
     message = fails(*wired, "--inputs", "many.npz", "--labels", "y.npz")
     assert "holds a, b; name one array 'x'" in message
@@ -223,8 +228,36 @@ def test_prune_keeps_what_exists(files):
     assert "'out.npz' exists" in fails(*arguments, "-o", "out.npz")
     assert "'out.npz' exists" in fails(*arguments, "--masks", "out.npz")
     assert (files / "out.npz").read_text() == "mine"
-    assert "same suffix" in fails(*arguments, "-o", "out.safetensors")
     assert not (files / "out.safetensors").exists()
+
+
+def test_prune_refuses_outputs_before_the_work(files, monkeypatch):
+    monkeypatch.setattr("nngraph.formats.load", lambda *_, **__: pytest.fail("it was loaded"))
+    arguments = ("prune", "net.npz", "--method", "magnitude", "--density", "0.5")
+    assert "same suffix" in fails(*arguments, "-o", "out.safetensors")
+    same = misused(*arguments, "-o", "out.npz", "--masks", "./out.npz")
+    assert "name the same file" in same
+    (files / "folder.npz").mkdir()
+    assert "is a folder" in fails(*arguments, "-o", "folder.npz")
+    monkeypatch.setattr("os.access", lambda _, mode: mode != os.W_OK)
+    assert "cannot be written to" in fails(*arguments, "-o", "out.npz")
+    for flags in (("--out", "table.csv"), ("--plot", "figures")):
+        assert "cannot be written to" in fails("analyze", "net.npz", *flags)
+
+
+def test_prune_writes_shards_into_a_new_folder(files):
+    pytest.importorskip("safetensors")
+    from safetensors.numpy import save_file
+
+    (files / "old").mkdir()
+    save_file({"fc.weight": np.ones((2, 4), np.float32)}, files / "old" / "one.safetensors")
+    name = "model.safetensors.index.json"
+    index = {"weight_map": {"fc.weight": "one.safetensors"}}
+    (files / "old" / name).write_text(json.dumps(index))
+    arguments = ("prune", f"old/{name}", "--method", "magnitude", "--density", "0.5")
+    run(*arguments, "-o", f"new/{name}")
+    assert np.count_nonzero(ng.load(f"new/{name}")["fc"].array()) == 4
+    assert "'new' exists" in fails(*arguments, "-o", f"new/{name}")
 
 
 def test_pickled_inputs_are_never_loaded(files):
@@ -232,7 +265,11 @@ def test_pickled_inputs_are_never_loaded(files):
     arguments = ("prune", "net.npz", "--method", "magnitude", "--density", "0.5")
     arguments = (*arguments, "--masks", "m.npz")
     message = fails(*arguments, "--network", CHAIN, "--inputs", "evil.npz", "--labels", "y.npz")
-    assert "pickle" in message
+    assert "nothing pickled is ever loaded" in message
+    assert "allow_pickle" not in message  # NumPy's advice
+    (files / "text.npz").write_text("no archive")
+    message = fails(*arguments, "--network", CHAIN, "--inputs", "text.npz", "--labels", "y.npz")
+    assert "allow_pickle" not in message
 
 
 def test_show_says_no(files):

@@ -285,3 +285,20 @@ def test_networks_and_densities_that_cannot_be():
     bad = ng.Network([ng.Layer("fc", np.full((2, 2), np.nan))])
     with pytest.raises(ng.WeightError, match="'fc' holds 4 NaN"):
         ng.prune(bad, "magnitude", density=0.5)
+
+
+def test_layers_of_one_parameter_count_once_and_get_one_mask():
+    weight, own = np.arange(1.0, 13.0).reshape(3, 4), np.ones((4, 3), bool)
+    own[3, 2] = False
+    turned = ng.Layout.permuted((3, 4), (1, 0))
+    tied = ng.Layer("out", weight.T, path="in", layout=turned, mask=own)
+    net = ng.Network([ng.Layer("in", weight), ng.Layer("b", np.full((2, 2), 6.5)), tied])
+    masks = ng.prune(net, "magnitude", density=0.5)
+    assert masks["in"].tolist() == [[False] * 4, [False] * 2 + [True] * 2, [True] * 3 + [False]]
+    assert masks["b"].sum() == 3  # 8 of 16
+    np.testing.assert_array_equal(masks["out"], masks["in"].T)
+    share = {"in": 0.25, "b": 0.5, "out": 0.25}
+    masks = ng.prune(net, "random", density=None, budget=share, rng=0)
+    assert [masks[name].sum() for name in share] == [3, 2, 3]
+    with pytest.raises(ng.MaskError, match=r"missing: \['out'\]"):
+        ng.prune(net, "random", density=None, budget={"in": 0.25, "b": 0.5})

@@ -194,7 +194,7 @@ def activations(model, inputs, *, modules: Iterable[str] | None = None) -> dict[
     Raises
     ------
     GraphError
-        An unknown module path.
+        An unknown module path, or a model that cannot be run on these inputs.
 
     See Also
     --------
@@ -232,7 +232,7 @@ def stream_activations(
     Raises
     ------
     GraphError
-        An unknown module path.
+        An unknown module path, or a model that cannot be run on these inputs.
 
     Examples
     --------

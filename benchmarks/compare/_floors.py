@@ -16,13 +16,17 @@ def quick_flag(description: str) -> bool:
 
 
 def best_times(functions: list[Callable[[], object]], repeats: int) -> list[float]:
-    """Least wall time of each function, runs interleaved so that a busy machine hits all alike."""
+    """Least wall time of each function, runs interleaved so that a busy machine hits all alike.
+
+    Each is run three times in a row, so that none is timed on caches that another has filled.
+    """
     best = [float("inf")] * len(functions)
     for _ in range(repeats):
         for k, function in enumerate(functions):
-            start = time.perf_counter()
-            function()
-            best[k] = min(best[k], time.perf_counter() - start)
+            for _ in range(3):
+                start = time.perf_counter()
+                function()
+                best[k] = min(best[k], time.perf_counter() - start)
     return best
 
 

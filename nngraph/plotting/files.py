@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -97,7 +98,7 @@ def check_pictures(folder, *, overwrite: bool = False) -> None:
     Raises
     ------
     FormatError
-        `folder` is a file, or a picture exists.
+        `folder` is a file, or cannot be written to, or a picture exists.
     MissingExtraError
         matplotlib is not installed.
 
@@ -108,8 +109,11 @@ def check_pictures(folder, *, overwrite: bool = False) -> None:
     """
     require("matplotlib", "plot")
     folder = Path(folder)
-    if folder.exists() and not folder.is_dir():
-        raise FormatError(f"{str(folder)!r} is a file; name a folder for pictures")
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise FormatError(f"{str(there)!r} is a file; name a folder for pictures")
+    if not os.access(there, os.W_OK):
+        raise FormatError(f"the folder {str(there)!r} cannot be written to; choose another")
     found = [] if overwrite else [folder / name for name in PICTURES if (folder / name).exists()]
     if found:
         raise FormatError(f"{str(found[0])!r} exists; choose another folder or --force")
@@ -135,6 +139,11 @@ def save_picture(
     -------
     Path
 
+    Raises
+    ------
+    FormatError
+        The file exists, or it or its folder cannot be written.
+
     Examples
     --------
     >>> import tempfile, pathlib
@@ -146,7 +155,10 @@ def save_picture(
     True
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FormatError(f"cannot make the folder {str(path.parent)!r}: {error}") from error
     with atomic_path(path, overwrite=overwrite) as temporary:
         figure = require("matplotlib.figure", "plot").Figure(layout="constrained")
         draw(figure)

@@ -21,7 +21,7 @@ def effective_resistance(graph) -> EdgeValues:
 
     Parameters
     ----------
-    graph : LayerGraph, or array_like of shape (n_out, n_in)
+    graph : LayerGraph, or array or sparse array of shape (n_out, n_in)
         Non-negative weights.
 
     Returns
@@ -50,8 +50,9 @@ def effective_resistance(graph) -> EdgeValues:
     off-diagonal entries only; all resistances r between the vertices of that side follow from
     Cholesky or from elimination; and with P the weights over their row sums d,
     ``R[i, j] = 1/d[i] + (P r)[i, j] - (P r P^T)[i, i] / 2``, in one product. The relative error is
-    below 1e-12 whatever the weights, if they span less than 300 decimal orders of magnitude
-    (without error where the component is a tree).
+    below 1e-12 whatever the weights, if they span less than 300 decimal orders of magnitude and no
+    resistance is near the largest float. float32 weights give the answer of the same numbers in
+    float64.
 
     Cost: 3 p q^2 + q^3 flops and 8 (p q + 2 q^2) bytes for a complete layer; for a sparse one q^3
     plus the sum of the squared degrees of the larger side. Leverage and pruning: Spielman &
@@ -81,7 +82,7 @@ def leverage_scores(graph) -> EdgeValues:
 
     Parameters
     ----------
-    graph : LayerGraph, or array_like of shape (n_out, n_in)
+    graph : LayerGraph, or array or sparse array of shape (n_out, n_in)
         Non-negative weights.
 
     Returns
@@ -121,7 +122,7 @@ def resistance_matrix(graph) -> np.ndarray:
 
     Parameters
     ----------
-    graph : LayerGraph, or array_like of shape (n_out, n_in)
+    graph : LayerGraph, or array or sparse array of shape (n_out, n_in)
         Non-negative weights; at most 5000 vertices.
 
     Returns
@@ -178,7 +179,7 @@ def kirchhoff_index(graph) -> float:
 
     Parameters
     ----------
-    graph : LayerGraph, or array_like of shape (n_out, n_in)
+    graph : LayerGraph, or array or sparse array of shape (n_out, n_in)
         Non-negative weights; at most 5000 vertices.
 
     Returns
@@ -209,7 +210,7 @@ def spanning_tree_count(graph) -> float:
 
     Parameters
     ----------
-    graph : LayerGraph, or array_like of shape (n_out, n_in)
+    graph : LayerGraph, or array or sparse array of shape (n_out, n_in)
         Non-negative weights. A tree counts as the product of its weights, so that unit weights
         give the number of trees.
 

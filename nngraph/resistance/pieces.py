@@ -62,10 +62,10 @@ class Piece:
         degrees = np.diff(matrix.indptr) if by_output else np.bincount(matrix.indices)
         heavy = degrees * LIGHT > small
         if heavy.all() or large * small <= SMALL:
-            full = matrix.toarray()
-            part = DenseRows(full if by_output else full.T, 2.0**self.exponent)
+            full, exponent = matrix.toarray(), self.exponent
+            part = DenseRows(full if by_output else full.T, 2.0**exponent)
             del full
-            reduced = reduce([part], self.exponent, eliminate)
+            reduced = reduce([part], exponent, eliminate)
             found = part.resistances(reduced.resistances)
             return _at(matrix, found if by_output else found.T), reduced
         order = csr_array((np.arange(matrix.nnz), matrix.indices, matrix.indptr), matrix.shape)
@@ -76,8 +76,8 @@ class Piece:
         self, order: csr_array, heavy: np.ndarray, eliminate: bool
     ) -> tuple[np.ndarray, Reduced]:
         """Where some rows of the large side are light; `order`: large by small, edge positions."""
-        scale = 2.0**self.exponent
-        values = np.empty(order.nnz)
+        exponent = self.exponent
+        scale, values = 2.0**exponent, np.empty(order.nnz)
         light = order[~heavy]
         weights = self.weights.data[light.data].astype(np.float64)
         parts = [SparseRows(light.indptr, light.indices, weights, order.shape[1], scale)]
@@ -88,7 +88,7 @@ class Piece:
             full[where] = self.weights.data[dense.data]
             parts.append(DenseRows(full, scale))
             del full
-        reduced = reduce(parts, self.exponent, eliminate)
+        reduced = reduce(parts, exponent, eliminate)
         values[light.data] = parts[0].resistances(reduced.resistances)
         if heavy.any():
             values[dense.data] = parts[1].resistances(reduced.resistances)[where]
@@ -97,7 +97,7 @@ class Piece:
 
 def _at(pattern: csr_array, full: np.ndarray) -> np.ndarray:
     """Entries of `full` where the pattern has one, row by row to save index arrays."""
-    values = np.empty(pattern.nnz)
+    values = np.empty(pattern.nnz)  # with any other mode `take` would fill a copy of it first
     for row, start, end in zip(full, pattern.indptr[:-1], pattern.indptr[1:], strict=True):
         row.take(pattern.indices[start:end], out=values[start:end], mode="clip")
     return values

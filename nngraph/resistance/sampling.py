@@ -75,11 +75,13 @@ def systematic(scores: np.ndarray, count: int, rng: np.random.Generator) -> np.n
         shares = np.nan_to_num(np.minimum(rate([scores], count) * scores[order], 1))
     lengths = np.floor(shares * unit).astype(np.int64)
     missing = count * unit - int(lengths.sum())
-    while missing:  # what rounding left over, one unit for each entry that can take it
-        able = (lengths < unit) & (lengths > 0) if missing > 0 else lengths > 1
-        able = np.flatnonzero(able)[: abs(missing)]
-        lengths[able] += np.sign(missing)
-        missing -= len(able) * int(np.sign(missing))
+    while missing:  # what rounding left over, spread over the entries that can take it
+        sign = 1 if missing > 0 else -1
+        room = np.where(lengths > 0, unit - lengths if missing > 0 else lengths - 1, 0)
+        able = np.flatnonzero(room)[: abs(missing)]
+        step = np.minimum(room[able], max(abs(missing) // len(able), 1))
+        lengths[able] += sign * step
+        missing -= sign * int(step.sum())
     points = (np.cumsum(lengths) + (unit - 1 - int(rng.integers(unit)))) >> bits
     return np.sort(order[np.diff(points, prepend=0) > 0])
 

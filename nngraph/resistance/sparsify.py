@@ -27,7 +27,7 @@ def spectral_sparsify(
 
     Parameters
     ----------
-    graph : LayerGraph, or array_like of shape (n_out, n_in)
+    graph : LayerGraph, or array or sparse array of shape (n_out, n_in)
         Non-negative weights.
     density : float, optional
         Edges of the result over ``n_out * n_in``, as in ``LayerGraph.density``.

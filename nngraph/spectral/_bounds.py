@@ -75,7 +75,8 @@ def below(gram, vectors, values, tau: float, dtype=np.float64) -> float | None:
     if failed:
         return None
     absolute = np.abs(factor, out=factor)
-    norms = float(absolute.sum(axis=0).max()) * float(absolute.sum(axis=1).max())
+    ones = np.ones(n, dtype)
+    norms = float((ones @ absolute).max()) * float((absolute @ ones).max())
     # Twice the textbook constants, for the reciprocals that fast triangular solvers use.
     return tau * (1 + np.finfo(dtype).eps * ((n + 10) * norms + (m + 5) * size))
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import logging
 import os
 import subprocess
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -341,10 +343,12 @@ class Branches(nn.Module):
         return self.last(x) if x.sum() > 0 else self.last(-x) + torch.rand(1)
 
 
-def test_a_model_that_cannot_be_traced_gives_its_layers_in_call_order():
+def test_a_model_that_cannot_be_traced_gives_its_layers_in_call_order(capfd):
     model = Branches()
     before, stream = state_of(model), torch.get_rng_state()
     net = ngt.from_module(model, torch.ones(2, 4))
+    assert capfd.readouterr() == ("", "")  # torch would print its graph
+    assert logging.root.manager.disable == logging.NOTSET
     assert state_of(model) == before
     assert torch.equal(torch.get_rng_state(), stream)
     assert net.names == ("first", "last")
@@ -439,7 +443,12 @@ def test_a_pruned_model_can_be_copied_saved_and_traced(tmp_path):
     x = torch.randn(2, 1, 5, 5)
     assert torch.equal(twin(x), model(x))
     torch.save(model.state_dict(), tmp_path / "pruned.pt")
-    assert "0.weight_mask" in ng.load(tmp_path / "pruned.pt").names
+    loaded = ng.load(tmp_path / "pruned.pt")  # not the masks as layers beside dense weights
+    assert loaded.names == ("0", "1")
+    assert all(
+        np.array_equal(layer.mask, net[layer.name].layout.to_source(masks[layer.name]))
+        for layer in loaded
+    )
     before = state_of(model)
     again = ngt.from_module(model, torch.zeros(1, 1, 5, 5))
     assert state_of(model) == before
@@ -520,14 +529,67 @@ def test_tied_layers_take_one_mask():
     model[1].weight = model[0].weight
     net = ngt.from_module(model, torch.zeros(1, 2, dtype=torch.int64))
     assert [(layer.name, layer.path, layer.shape) for layer in net] == [
-        ("0", "0.weight", (3, 5)), ("0_2", "0.weight", (5, 3)),
+        ("0", "0.weight", (3, 5)), ("1", "0.weight", (5, 3)),
     ]  # fmt: skip
     mask = np.eye(5, 3, dtype=bool)
     mask[4] = True
     with pytest.raises(ng.MaskError, match="share"):
-        ngt.apply_masks(model, {"0": ~mask.T, "0_2": mask}, network=net)
+        ngt.apply_masks(model, {"0": ~mask.T, "1": mask}, network=net)
     ngt.apply_masks(model, {"0": mask.T}, network=net)
     assert torch.equal(model[1].weight_mask, torch.from_numpy(mask).float())
+
+
+@pytest.mark.parametrize("method", ng.methods()["name"])
+def test_tied_layers_are_pruned_as_one(method):
+    model = nn.Sequential(nn.Embedding(9, 6), nn.Linear(6, 6), nn.Linear(6, 9))
+    model[2].weight = model[0].weight
+    x = torch.randint(9, (4, 2))
+    net = ngt.from_module(model, x)
+    masks = ng.prune(net, method, density=0.5, rng=0)
+    assert masks["0"].sum() + masks["1"].sum() == 45  # of 90: a tied parameter counts once
+    ngt.apply_masks(model, masks)
+    assert ngt.to_masks(model) == masks
+    np.testing.assert_allclose(
+        ng.forward(net.with_masks(masks), x.numpy()), model(x).detach().numpy(), atol=1e-6
+    )
+
+
+def test_a_parameter_tied_without_a_module_needs_the_network():
+    class AutoEncoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.code = nn.Linear(6, 3)
+
+        def forward(self, x):
+            return F.linear(self.code(x), self.code.weight.t())
+
+    model = AutoEncoder()
+    net = ngt.from_module(model, torch.zeros(2, 6))
+    masks = ng.prune(net, "random", density=0.5, rng=0)
+    first, second = masks.values()
+    np.testing.assert_array_equal(first, second.T)
+    with pytest.raises(ng.MaskError, match="pass network="):
+        ngt.apply_masks(model, masks)
+    ngt.apply_masks(model, masks, network=net)
+    assert torch.equal(model.code.weight_mask, torch.from_numpy(first.copy()).float())
+
+
+def test_modules_without_numbers_or_hooks_are_refused_and_left_alone():
+    lazy = nn.Sequential(nn.LazyLinear(3))
+    with pytest.raises(ng.WeightError, match=r"'0\.weight' has no numbers yet"):
+        ngt.from_module(lazy, torch.zeros(1, 4))
+    assert isinstance(lazy[0], nn.LazyLinear)
+    with torch.device("meta"):
+        meta = nn.Sequential(nn.Linear(4, 3))
+    with pytest.raises(ng.WeightError, match=r"'0\.weight' has no numbers yet"):
+        ngt.from_module(meta, torch.zeros(1, 4))
+    with warnings.catch_warnings(action="ignore"):  # torch deprecates it
+        scripted = torch.jit.script(nn.Sequential(nn.Linear(4, 3)))
+    for call in (lambda m: ngt.from_module(m, torch.zeros(1, 4)), ngt.to_masks):
+        with pytest.raises(TypeError, match="TorchScript"):
+            call(nn.Sequential(scripted))
+    with pytest.raises(ng.GraphError, match="cannot be run on inputs of shapes"):
+        ngt.activations(nn.Linear(4, 3), torch.zeros(1, 5))
 
 
 def test_activations():
