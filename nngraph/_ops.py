@@ -93,7 +93,10 @@ def _batch_norm(x, options):
     }
     factor = given.get("scale", 1.0)
     if "var" in given:
-        factor = factor / np.sqrt(given["var"] + options.get("eps", 1e-5))
+        spread = given["var"] + options.get("eps", 1e-5)
+        if not (spread > 0).all():
+            raise ChainError(f"a batch norm whose variance and eps add up to {spread.min():.6g}")
+        factor = factor / np.sqrt(spread)
     offset = given.get("shift", 0.0) - given.get("mean", 0.0) * factor
     for number, step in ((factor, np.multiply), (offset, np.add)):
         number = _numbers(number, x)

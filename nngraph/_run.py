@@ -12,6 +12,7 @@ from ._errors import ChainError, GraphError, did_you_mean
 from ._ops import apply_op, unsupported
 from ._windows import apply_layer
 from .network import Layer, Network, Node
+from .parallel import single_blas_thread
 
 _BATCH = 256  # examples evaluated together, fewer where they are large
 _BATCH_BYTES = 2**28  # about what the activations of one batch may take
@@ -126,7 +127,8 @@ class Run:
 
     def __call__(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """The values of the nodes that are wanted."""
-        return self._evaluate(x, self.wanted)
+        with single_blas_thread():  # the small products of a convolution crawl on busy threads
+            return self._evaluate(x, self.wanted)
 
     def _evaluate(self, x: np.ndarray, wanted: set[str]) -> dict[str, np.ndarray]:
         left = Counter(self.readers)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .tables import Table, require
+from .tables import Table, printable, require
 
 _GAP = 3  # what rich puts between two columns
 
@@ -22,7 +22,7 @@ def show_table(table: Table, out: Callable[[str], object]) -> None:
     out : callable
         Prints one string.
     """
-    if not sys.stdout.isatty():
+    if not _is_terminal(sys.stdout):
         out(str(table))
         return
     console = require("rich.console", "cli").Console(highlight=False)
@@ -30,7 +30,7 @@ def show_table(table: Table, out: Callable[[str], object]) -> None:
     text = require("rich.text", "cli").Text
     names, rows, right = list(table.columns), table.cells(), table.numeric()
     if table.title:
-        console.print(text(table.title, style="bold"))
+        console.print(text(printable(table.title), style="bold"))
     widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
     for number, block in enumerate(column_blocks(widths, console.width)):
         if number:
@@ -45,7 +45,7 @@ def show_table(table: Table, out: Callable[[str], object]) -> None:
             shown.add_row(*(text(row[k]) for k in block))
         console.print(shown, crop=False, overflow="ignore", soft_wrap=True)
     for note in table.notes:
-        console.print(text(note, style="dim"), soft_wrap=True)
+        console.print(text(printable(note), style="dim"), soft_wrap=True)
 
 
 def column_blocks(widths: list[int], room: int) -> list[list[int]]:
@@ -67,6 +67,10 @@ def column_blocks(widths: list[int], room: int) -> list[list[int]]:
     return blocks or [[0]]
 
 
+def _is_terminal(stream) -> bool:
+    return stream is not None and stream.isatty()  # None: the shell closed it
+
+
 @contextmanager
 def progress_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
     """A bar on standard error, gone when it is done; None where that is no terminal.
@@ -76,7 +80,7 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None] | None]:
     what : str
         Shown before the bar.
     """
-    if not sys.stderr.isatty():
+    if not _is_terminal(sys.stderr):
         yield None
         return
     console = require("rich.console", "cli").Console(stderr=True)

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._errors import ChainError, UnsupportedOpError
-from .network import Layer, pad_pairs, spatial
+from ._options import pad_pairs, spatial
+from .network import Layer
 
 _COLUMN_ENTRIES = 2**22  # columns of a convolution made at once: 16 MB of float32, about a cache
 

@@ -13,7 +13,8 @@ import numpy as np
 
 from ._canonical import as_weights
 from ._errors import ChainError, FormatError, MissingFileError, did_you_mean
-from .network import OPS, REQUIRED, Coverage, Layer, Layout, Network, Node
+from ._options import OPS, REQUIRED
+from .network import Coverage, Layer, Layout, Network, Node
 from .stored import StoredArray
 from .widths import Width, check_width, width_after
 
@@ -239,8 +240,8 @@ class _Builder:
                 f"{'at least two' if op in ('add', 'concat') else 'one'}: list them under 'inputs'"
             )
         name = item.get("name") or self._free(op)
-        width = width_after(op, options, [self.widths[node] for node in inputs])
-        self._append(None, Node(name, op, inputs, options=options), width)
+        node = Node(name, op, inputs, options=options)  # checks the options
+        self._append(None, node, width_after(op, options, [self.widths[at] for at in inputs]))
 
     def _layer(self, item: dict[str, Any], base: Layer) -> None:
         _only(item, _LAYER_KEYS)
@@ -290,7 +291,7 @@ class _Builder:
         options = {
             "mean": self._vector(f"{prefix}.running_mean", n, prefix),
             "var": self._vector(f"{prefix}.running_var", n, prefix),
-            "eps": float(item.get("eps", 1e-5)),
+            "eps": item.get("eps", 1e-5),
             "axis": 1,
         }
         for key, leaf in (("scale", "weight"), ("shift", "bias")):

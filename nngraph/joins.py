@@ -164,7 +164,7 @@ class _Joiner:
             if node.layer is not None:
                 layer = self.network[node.layer]
                 return (layer.n_in, *[1] * len(layer.kernel))
-            if node.op == "reshape" and min(np.atleast_1d(node.options["shape"])) > 0:
+            if node.op == "reshape" and min(np.atleast_1d(node.options["shape"]), default=0) > 0:
                 return (prod(np.atleast_1d(node.options["shape"]).tolist()),)
             if node.op not in ELEMENTWISE | {"max_pool", "avg_pool", "global_avg_pool", "flatten"}:
                 break

@@ -12,64 +12,10 @@ import numpy as np
 
 from ._canonical import as_weights, check_mask, check_weight_type, plain_array
 from ._errors import ChainError, MaskError, WeightError
+from ._options import OPS, REQUIRED, check_options, is_count, pad_pairs, spatial
 from .stored import StoredArray
 
 KINDS = ("linear", "conv", "embedding", "recurrent")
-
-# op: the options it takes. Axes count the batch axis as 0; `pads` and shapes leave the batch out.
-OPS: Mapping[str, tuple[str, ...]] = {
-    "input": ("shape",),
-    "layer": (),
-    "bias": ("bias", "axis"),
-    "batch_norm": ("mean", "var", "scale", "shift", "eps", "axis"),
-    "relu": (),
-    "tanh": (),
-    "sigmoid": (),
-    "gelu": ("approximate",),
-    "softmax": ("axis",),
-    "identity": (),
-    "max_pool": ("kernel", "stride", "padding", "dilation", "ceil"),
-    "avg_pool": ("kernel", "stride", "padding", "ceil", "count_padding"),
-    "global_avg_pool": ("keepdims",),
-    "flatten": ("start",),
-    "reshape": ("shape",),
-    "transpose": ("axes",),
-    "pad": ("pads", "value"),
-    "slice": ("axis", "start", "stop", "step"),
-    "add": (),
-    "concat": ("axis",),
-    "unsupported": ("type",),
-}
-# Options without which an op means nothing.
-REQUIRED: Mapping[str, tuple[str, ...]] = {
-    "bias": ("bias",), "max_pool": ("kernel",), "avg_pool": ("kernel",), "reshape": ("shape",),
-    "transpose": ("axes",), "pad": ("pads",), "slice": ("axis",),
-}  # fmt: skip
-
-
-def spatial(value, dims: int, name: str) -> tuple[int, ...]:
-    """`value` as one int per spatial dimension (an int stands for all of them)."""
-    values = (value,) * dims if _is_one(value) else tuple(value)
-    if len(values) != dims or any(not _is_count(v) or v < 1 for v in values):
-        raise ChainError(f"{name} must be {dims} positive integers, got {value!r}")
-    return tuple(int(v) for v in values)
-
-
-def pad_pairs(value, dims: int) -> tuple[tuple[int, int], ...]:
-    """Padding as one (low, high) pair per spatial dimension; ints stand for both ends."""
-    items = (value,) * dims if _is_one(value) else tuple(value)
-    pairs = [(v, v) if _is_one(v) else tuple(v) for v in items]
-    if len(pairs) != dims or any(len(p) != 2 or not all(map(_is_count, p)) for p in pairs):
-        raise ChainError(f"padding must be {dims} counts or (low, high) pairs, got {value!r}")
-    return tuple((int(low), int(high)) for low, high in pairs)
-
-
-def _is_one(value) -> bool:
-    return isinstance(value, str) or not hasattr(value, "__iter__")
-
-
-def _is_count(value) -> bool:
-    return isinstance(value, (int, np.integer)) and value >= 0
 
 
 @dataclass(frozen=True)
@@ -221,7 +167,7 @@ class Layer:
         except ChainError as error:
             raise ChainError(f"layer {self.name!r}: {error}") from None
         fix("output_padding", tuple(high for _, high in extra))
-        if not _is_count(self.groups) or not self.groups or self.n_out % self.groups:
+        if not is_count(self.groups) or not self.groups or self.n_out % self.groups:
             raise WeightError(
                 f"layer {self.name!r}: {self.groups} groups do not divide {self.n_out} outputs"
             )
@@ -293,7 +239,7 @@ class Node:
     layer : str, optional
         For ``op="layer"``: the layer's name (two nodes may use one layer: tied weights).
     options : mapping
-        What ``OPS`` lists for the op.
+        What ``OPS`` lists for the op; None stands for an option that is not given.
     """
 
     name: str
@@ -308,9 +254,15 @@ class Node:
         unknown = sorted(set(self.options) - set(OPS[self.op]))
         if unknown:
             raise ChainError(f"node {self.name!r}: op {self.op!r} takes no option {unknown}")
-        missing = [key for key in REQUIRED.get(self.op, ()) if self.options.get(key) is None]
+        options = {key: value for key, value in self.options.items() if value is not None}
+        object.__setattr__(self, "options", options)
+        missing = [key for key in REQUIRED.get(self.op, ()) if key not in options]
         if missing:
             raise ChainError(f"node {self.name!r}: op {self.op!r} needs the option {missing[0]!r}")
+        try:
+            check_options(options)
+        except ChainError as error:
+            raise ChainError(f"node {self.name!r} ({self.op}): {error}") from None
         if (self.op == "layer") != (self.layer is not None):
             raise ChainError(f"node {self.name!r}: op {self.op!r} with layer={self.layer!r}")
         inputs = (self.inputs,) if isinstance(self.inputs, str) else tuple(self.inputs)

@@ -107,9 +107,10 @@ def analyze(
     Returns
     -------
     Table
-        One row per layer. Spectra are those of the weights' absolute values. A metric that is
-        undefined is NaN, with the reason in the notes below the table; notes also tell the view and
-        what of the source is covered.
+        One row per layer. Spectra are those of the weights' absolute values; the Ramanujan columns
+        are those of the pattern, so that the gap is not the bound less ``sigma_2``. A metric that
+        is undefined is NaN, with the reason in the notes below the table; notes also tell the view
+        and what of the source is covered.
 
     Raises
     ------
@@ -134,14 +135,15 @@ def analyze(
     groups = _chosen(metrics, network)
     per_layer = [name for name in groups if name in METRICS]
     if isinstance(network, Network):
-        graph, row = to_graph(network, view), _layer_row
-        tasks = [_layer_task(layer, per_layer) for layer in graph.layers]
+        graph = to_graph(network, view)
     else:
         single = not isinstance(network, NetworkGraph)
         graph = NetworkGraph([as_layer_graph(network)], joins=()) if single else network
-        row = _graph_row
-        tasks = [_graph_task(layer, per_layer) for layer in graph]
-    rows = ordered_map(row, tasks, Run(executor, progress))
+    tasks = [
+        (name, per_layer, *_parts(layer))
+        for name, layer in zip(graph.names, graph.layers, strict=True)
+    ]
+    rows = ordered_map(_row, tasks, Run(executor, progress))
     notes = _notes(network, graph, rows)
     if "paths" in groups:
         try:
@@ -180,36 +182,34 @@ def _paths(graph: NetworkGraph) -> list[dict[str, Any]]:
     ]
 
 
-def _layer_task(source: LayerView, groups: list[str]) -> tuple:
+def _parts(source) -> tuple:
     """A layer taken apart, so that large arrays travel by themselves and handles stay handles."""
-    plain = {field: getattr(source.layer, field) for field in _PLAIN}
-    options = {field: getattr(source, field) for field in _OPTIONS}
-    return source.layer.weight, source.layer.mask, plain, options, groups
-
-
-def _layer_row(*task) -> dict[str, Any]:
-    """One layer's row of the table; runs in a worker."""
-    weight, mask, plain, options, groups = task
-    return _measure(layer_graph(Layer(weight=weight, mask=mask, **plain), **options), groups)
-
-
-def _graph_task(graph: LayerGraph, groups: list[str]) -> tuple:
+    if isinstance(source, LayerView):
+        layer, options = source.layer, {field: getattr(source, field) for field in _OPTIONS}
+        plain = {field: getattr(layer, field) for field in _PLAIN}
+        return "layer", layer.weight, layer.mask, plain, options
+    graph = source() if callable(source) else source
     if not graph.is_sparse:
-        return graph.name, groups, graph.weights
+        return "complete", graph.weights
     w = graph.weights
-    return graph.name, groups, w.data, w.indices, w.indptr, graph.shape
+    return "sparse", w.data, w.indices, w.indptr, graph.shape
 
 
-def _graph_row(*task) -> dict[str, Any]:
-    name, groups, data, *sparse = task
-    if sparse:
-        indices, indptr, shape = sparse
-        return _measure(LayerGraph(csr_array((data, indices, indptr), shape=shape), name), groups)
-    return _measure(LayerGraph(Complete(data), name), groups)
+def _put_together(kind: str, weights, *rest) -> LayerGraph:
+    """The graph of a layer from its parts."""
+    if kind == "layer":
+        mask, plain, options = rest
+        return layer_graph(Layer(weight=weights, mask=mask, **plain), **options)
+    if kind == "complete":
+        return LayerGraph(Complete(weights))
+    indices, indptr, shape = rest
+    return LayerGraph(csr_array((weights, indices, indptr), shape=shape))
 
 
-def _measure(graph: LayerGraph, groups: list[str]) -> dict[str, Any]:
-    row: dict[str, Any] = {"layer": graph.name}
+def _row(name: str, groups: list[str], *parts) -> dict[str, Any]:
+    """One layer's row of the table; runs in a worker."""
+    graph = _put_together(*parts)
+    row: dict[str, Any] = {"layer": name}
     reasons: dict[str, str] = {}
     for group in groups:
         found = METRICS[group](graph)

@@ -133,6 +133,18 @@ class Table:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values()), ()))
 
+    def __eq__(self, other) -> bool:
+        """Whether both print alike and hold the same bits; NaN equals NaN."""
+        if not isinstance(other, Table):
+            return NotImplemented
+        return (self.title, self.notes) == (other.title, other.notes) and (
+            # repr tells all floats apart and is the same for each NaN
+            [(name, *map(repr, column)) for name, column in self.columns.items()]
+            == [(name, *map(repr, column)) for name, column in other.columns.items()]
+        )
+
+    __hash__ = None
+
     def __getitem__(self, name: str) -> tuple:
         if name not in self.columns:
             raise KeyError(f"no column {name!r}; there are {list(self.columns)}")
@@ -223,7 +235,8 @@ class Table:
             ).rstrip()
             for row in rows
         ]
-        return "\n".join([*([self.title] if self.title else []), *lines, *self.notes])
+        title = [printable(self.title)] if self.title else []
+        return "\n".join([*title, *lines, *map(printable, self.notes)])
 
     __repr__ = __str__
 
@@ -248,7 +261,12 @@ def format_cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else printable(str(value))
+
+
+def printable(text: str) -> str:
+    """Control characters as escapes: names come from files, and must not steer a terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _plain(value: Any) -> Any:

@@ -103,3 +103,16 @@ def test_masks_that_torch_left_beside_its_parameters_are_masks(tmp_path):
     less = kept & (rng.random(kept.shape) < 0.5)
     ng.save(tmp_path / "pruned.npz", {"up": less}, tmp_path / "less.npz")
     np.testing.assert_array_equal(ng.load(tmp_path / "less.npz")["up"].mask, less)
+
+
+def test_names_that_shortening_would_make_equal():
+    paths = ["a", "a.weight", "a.weight.weight", "b.weight"]
+    net = ng.from_tensors({path: np.ones((2, 2)) for path in paths})
+    assert net.names == ("a", "a.weight", "a.weight.weight", "b")
+
+
+def test_tensors_that_hide_entries_and_names_that_are_no_text():
+    with pytest.raises(ng.WeightError, match="tensor 'a' is a masked array"):
+        ng.from_tensors({"a": np.ma.masked_array(np.ones((2, 2)), np.eye(2))})
+    with pytest.raises(ng.WeightError, match=r"'\\ud800' is no valid Unicode; rename it"):
+        ng.from_tensors({"\ud800": np.ones((2, 2))})

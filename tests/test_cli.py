@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from contextlib import redirect_stderr, redirect_stdout
@@ -313,6 +314,14 @@ def test_the_module_and_the_entry_point_run_in_a_shell(files):
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr
+
+
+def test_streams_that_the_shell_closed_are_left_alone(files):
+    command = [sys.executable, "-m", "nngraph.cli", "analyze", "net.npz", "--metrics", "size"]
+    for closed in (">&-", "2>&-"):
+        line = f"{shlex.join(command)} --out {'a' if '2' in closed else 'b'}.csv {closed}"
+        assert subprocess.run(["sh", "-c", line], check=False).returncode == 0
+    assert {path.name for path in files.glob("?.csv")} == {"a.csv", "b.csv"}
 
 
 def test_starting_loads_only_what_a_command_needs(files):

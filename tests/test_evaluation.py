@@ -269,6 +269,24 @@ def test_pooling_equals_torch(n, kernel, stride, padding, ceil):
         np.testing.assert_allclose(found, expected.numpy(), rtol=1e-5, atol=1e-6)
 
 
+def test_a_window_that_hangs_over_a_small_input_equals_torch():
+    f = pytest.importorskip("torch").nn.functional
+    x = X.standard_normal((1, 1, 2, 4)).astype(np.float32)
+    options = {"kernel": 3, "stride": 3, "ceil": True}
+    for kind, pool in (("max", f.max_pool2d), ("avg", f.avg_pool2d)):
+        expected = pool(pytest.importorskip("torch").from_numpy(x), 3, 3, ceil_mode=True).numpy()
+        np.testing.assert_allclose(one_op(f"{kind}_pool", x, **options), expected, rtol=1e-6)
+    with pytest.raises(ng.ChainError, match="does not fit into 2 entries"):
+        one_op("max_pool", x, kernel=3, stride=3)
+
+
+def test_numbers_near_the_ends_of_their_range():
+    x = np.array([[-1e30, 1e30]], np.float32)
+    np.testing.assert_array_equal(one_op("gelu", x, approximate="tanh"), np.maximum(x, 0))
+    with pytest.raises(ng.ChainError, match="variance and eps add up to -1"):
+        one_op("batch_norm", x, var=np.array([-1.0, 1.0]), eps=0.0)
+
+
 def test_dilated_max_pooling_equals_torch():
     torch = pytest.importorskip("torch")
     x = X.standard_normal((2, 3, 11)).astype(np.float32)

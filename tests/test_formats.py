@@ -292,3 +292,16 @@ def test_loading_imports_only_the_format_that_is_needed(npz):
         "assert not {'torch', 'onnx', 'safetensors', 'numba'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_a_name_too_long_for_the_system(tmp_path):
+    with pytest.raises(ng.MissingFileError, match="there is no file"):
+        ng.load(tmp_path / ("x" * 300 + ".npz"))
+
+
+def test_a_file_that_changes_while_its_header_is_read(tmp_path, monkeypatch):
+    text = "        path.write_text(path.read_text() + '5 6')\n        return"
+    install(tmp_path, monkeypatch, PARTY.replace("        return", text), ".odd = party:FORMAT\n")
+    (tmp_path / "net.odd").write_text("1 2\n3 4\n")
+    with pytest.raises(ng.FileChangedError, match=r"net\.odd' changed while it was read"):
+        ng.load(tmp_path / "net.odd")

@@ -399,3 +399,74 @@ def test_edge_values_compute_as_their_array():
     with pytest.raises(TypeError):
         np.add(values, 1, out=values)
     assert values[0] == 0.25
+
+
+# --- no edge is lost or invented -----------------------------------------------------------------
+
+
+def test_a_complete_graph_keeps_its_zeros_when_it_is_replaced():
+    g = ng.from_mask([[0.0, 1.0], [2.0, 0.0]], np.ones((2, 2), bool), "fc")
+    for same in (g, pickled(g), copy.copy(g), copy.deepcopy(g)):
+        named = replace(replace(same, name="other"), view="kernel")
+        assert (named.name, named.view, named.n_edges) == ("other", "kernel", 4)
+        assert np.shares_memory(named.weights, same.weights)
+    # Other weights follow the rule for arrays: a zero is no edge.
+    assert replace(g, weights=np.array([[0.0, 5.0]])).n_edges == 1
+    assert replace(g, weights=g.weights.copy()).n_edges == 2
+    assert replace(ng.LayerGraph([[1.0, 0.0]]), name="x").n_edges == 1
+    with pytest.raises(TypeError, match=r"given a LayerGraph; use it as it is, or dataclasses"):
+        ng.LayerGraph(g)
+
+
+def test_with_data_of_any_kind():
+    for g in (ng.LayerGraph([[1.0, 0.0], [2.0, 3.0]]), ng.LayerGraph([[1.0, 2.0, 3.0]])):
+        assert g.with_data(np.array([1, 2, 3], "f2")).data.dtype == np.float32
+        assert g.with_data([1, 2, 3]).data.tolist() == [1, 2, 3]
+        for wrong, message in (
+            ([[1], [2, 3]], "no rectangular array"),
+            (np.ma.masked_array([1.0, 2.0, 3.0], [True, False, False]), "masked array"),
+            (np.full(3, np.finfo(np.longdouble).max), "3 NaN or infinite"),
+        ):
+            with pytest.raises(ng.WeightError, match=message):
+                g.with_data(wrong)
+
+
+def test_magnitude_shares_the_pattern():
+    g = ng.LayerGraph([[-1.0, 0.0], [2.0, 3.0]])
+    assert np.shares_memory(ng.magnitude(g).weights.indices, g.weights.indices)
+
+
+def frozen_csr(data, indices, indptr, shape):
+    parts = [np.array(data), np.array(indices, np.int32), np.array(indptr, np.int32)]
+    for part in parts:
+        part.flags.writeable = False
+    return csr_array(tuple(parts), shape=shape)
+
+
+def test_what_a_read_only_sparse_array_claims_is_not_believed():
+    outside = frozen_csr([1.0, 2.0], [0, 9], [0, 1, 2], (2, 2))
+    with pytest.raises(ng.WeightError, match="no valid sparse array: indices must be < 2"):
+        ng.LayerGraph(outside)
+    unsorted = frozen_csr([1.0, 2.0, 5.0], [1, 0, 1], [0, 2, 3], (2, 2))
+    unsorted.has_canonical_format = True
+    g = ng.LayerGraph(unsorted)
+    assert g.weights.indices.tolist() == [0, 1, 1]
+    assert g.toarray().tolist() == [[2, 1], [0, 5]]
+    links = csr_array((np.ones(2, bool), np.array([0, 9]), np.array([0, 1, 2])), shape=(2, 2))
+    with pytest.raises(ng.ChainError, match="from 0 to 1 is no valid sparse array"):
+        ng.Join(0, 1, links)
+
+
+def test_parameters_are_flat_indices():
+    for wrong in ([-1, 0], np.array([2**64 - 1, 0], np.uint64)):
+        with pytest.raises(ng.WeightError, match="flat indices, got -1"):
+            ng.LayerGraph([[1.0, 2.0]], parameters=wrong)
+
+
+def test_edge_values_are_real_numbers():
+    g = ng.LayerGraph([[1.0, 2.0]])
+    for wrong in ([1j, 2.0], ["a", "b"], [None, 1.0]):
+        with pytest.raises(ng.WeightError, match="edge values are real numbers"):
+            ng.EdgeValues(wrong, g)
+    with pytest.raises(ng.WeightError, match="no rectangular array"):
+        ng.EdgeValues([[1.0], [1.0, 2.0]], g)

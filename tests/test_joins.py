@@ -278,6 +278,27 @@ def test_layers_that_do_not_fit_are_both_named(shape):
         dense(w.network())
 
 
+def test_adding_again_and_again_does_not_multiply_the_work():
+    w = Wiring()
+    last = w.layer("a", np.ones((4, 3)))
+    for _ in range(40):
+        last = w.op("add", last, w.op("relu", last))
+    w.layer("b", np.ones((2, 4)))
+    np.testing.assert_array_equal(dense(w.network())[0, 1], np.eye(4))
+
+
+def test_pools_in_a_row_reach_what_one_wide_pool_reaches():
+    def pooled_by(*kernels):
+        w = Wiring((2, 9))
+        w.layer("a", np.ones((2, 2, 1)))
+        for k in kernels:
+            w.op("max_pool", kernel=k, stride=1, padding=k // 2)
+        w.layer("b", np.ones((1, 2, 1)))
+        return dense(w.network(), "unit")[0, 1]
+
+    np.testing.assert_array_equal(pooled_by(3, 3, 3), pooled_by(7))
+
+
 def test_flattened_channels_that_do_not_divide_are_named():
     w = Wiring()
     w.layer("conv", np.ones((4, 1, 3)))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from wirings import Wiring, mlp
 
 import nngraph as ng
-from nngraph.network import OPS, REQUIRED, pad_pairs, spatial
+from nngraph._options import OPS, REQUIRED, pad_pairs, spatial
 
 RNG = np.random.default_rng(3)
 
@@ -263,3 +263,41 @@ def test_coverage_counts_a_tied_parameter_once():
     network = mlp(np.random.default_rng(0))
     assert network.coverage.covered == network.coverage.total == 62
     assert replace(network, coverage=coverage).coverage is coverage
+
+
+def test_hidden_entries_and_odd_groups_are_refused():
+    hidden = np.ma.masked_array(np.ones((2, 2)), np.eye(2, dtype=bool))
+    with pytest.raises(ng.WeightError, match=r"layer 'a' is a masked array.*mask=~a\.mask"):
+        ng.Layer("a", hidden)
+    with pytest.raises(ng.MaskError, match="the mask of layer 'a' is a masked array"):
+        ng.Layer("a", np.ones((2, 2)), mask=hidden.astype(bool))
+    for groups in ("2", 2.0, 0, -1, None):
+        with pytest.raises(ng.WeightError, match="groups do not divide"):
+            ng.Layer("a", np.ones((2, 2)), groups=groups)
+
+
+def test_a_mask_cannot_be_changed_through_what_it_views():
+    base = np.ones((2, 2), bool)
+    view = base[:]
+    view.flags.writeable = False
+    layer = ng.Layer("a", np.ones((2, 2)), mask=view)
+    base[:] = False
+    assert layer.mask.all()
+
+
+@pytest.mark.parametrize(
+    ("op", "options", "message"),
+    [
+        ("slice", {"axis": [1]}, "'axis' must be an integer"),
+        ("slice", {"axis": 1, "step": 0}, "'step' must be an integer other than 0"),
+        ("transpose", {"axes": 0}, "'axes' must be integers"),
+        ("pad", {"pads": [1, [2]]}, "'pads' must be pairs of integers"),
+        ("reshape", {"shape": "ab"}, "'shape' must be integers"),
+        ("batch_norm", {"eps": "small"}, "'eps' must be a number"),
+        ("slice", {"axis": None}, "needs the option 'axis'"),
+    ],
+)
+def test_options_of_the_wrong_kind_are_named(op, options, message):
+    with pytest.raises(ng.ChainError, match=message):
+        ng.Node("x", op, ("input",), options=options)
+    assert ng.Node("x", "softmax", ("input",), options={"axis": None}).options == {}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
@@ -113,15 +114,12 @@ def test_only_submit_is_used_and_the_window_is_bounded():
 
 @pytest.mark.parametrize("make", [None, threads])
 def test_the_original_error_comes_out_and_finished_blocks_stay(make, tmp_path, tasks):
-    def attempt(function, executor=None):
+    def attempt(function, executor):
         return ordered_map(function, tasks, Run(executor=executor, checkpoint=tmp_path))
 
-    with pytest.raises(KeyError, match="block two"):
-        if make is None:
-            attempt(explode)
-        else:
-            with make() as executor:
-                attempt(explode, executor)
+    context = nullcontext() if make is None else make()
+    with context as executor, pytest.raises(KeyError, match="block two"):
+        attempt(explode, executor)
     if make is None:
         assert len(list(tmp_path.iterdir())) == 1
 
@@ -174,3 +172,77 @@ def test_dask_gives_the_same_bits(tasks):
         got = ordered_map(spectrum, tasks, Run(executor=client.get_executor()))
     for a, b in zip(expected, got, strict=True):
         np.testing.assert_array_equal(a["values"], b["values"])
+
+
+def total(nested):
+    return {"sum": float(nested["w"].sum())}
+
+
+def echo(kind):
+    return RESULTS[kind]
+
+
+RESULTS = {
+    "names": {"file": np.ones(2), "allow_pickle": np.zeros(1), "a/b": np.arange(3), "": 1},
+    "scalars": {"a": np.float32(0.1), "b": np.int8(3), "c": np.nan, "d": None, "e": np.str_("x")},
+    "tuple": {"a": (1, 2)},
+    "complex": {"a": 1j},
+    "objects": {"a": np.array([{}])},
+    "numbered": {1: 2.0},
+    "list": [1, 2],
+}
+
+
+def test_a_checkpoint_tells_large_nested_arrays_apart(tmp_path):
+    first, second = np.zeros(5000), np.zeros(5000)
+    second[2500] = 7
+    for w, expected in ((first, 0), (second, 7), (first, 0), (second.astype("f4"), 7)):
+        got = ordered_map(total, [({"w": w},)], Run(checkpoint=tmp_path))
+        assert got == [{"sum": expected}]
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+@pytest.mark.parametrize("kind", ["names", "scalars"])
+def test_what_a_checkpoint_gives_is_the_same_the_second_time(kind, tmp_path):
+    first, second = (ordered_map(echo, [(kind,)], Run(checkpoint=tmp_path))[0] for _ in range(2))
+    assert list(first) == list(RESULTS[kind])
+    for a, b, given in zip(first.values(), second.values(), RESULTS[kind].values(), strict=True):
+        assert type(a) is type(b)
+        np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(a, given)
+
+
+@pytest.mark.parametrize("kind", ["tuple", "complex", "objects", "numbered", "list"])
+def test_results_that_a_checkpoint_cannot_hold(kind, tmp_path):
+    with pytest.raises(TypeError, match=r"echo (must return a dict|returns, is a)"):
+        ordered_map(echo, [(kind,)], Run(checkpoint=tmp_path))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_checkpoint_cannot_know(tmp_path):
+    run = Run(checkpoint=tmp_path / "blocks")
+    for nameless in (lambda x: {"a": x}, functools.partial(echo, "names")):
+        with pytest.raises(TypeError, match="a checkpoint knows a function by its name"):
+            ordered_map(nameless, [(1,)], run)
+    with pytest.raises(TypeError, match="knows tasks by their values, which a object does not"):
+        ordered_map(echo, [(object(),)], run)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FormatError, match="cannot make the folder"):
+        ordered_map(echo, [("names",)], Run(checkpoint=tmp_path / "file"))
+
+
+def test_an_empty_block_is_damaged_too(tmp_path):
+    run = Run(checkpoint=tmp_path)
+    ordered_map(echo, [("scalars",)], run)
+    (block,) = tmp_path.iterdir()
+    block.write_bytes(b"")
+    with pytest.raises(FormatError, match="remove it"):
+        ordered_map(echo, [("scalars",)], run)
+
+
+def test_executors_and_folders_that_are_none(tmp_path):
+    with pytest.raises(TypeError, match=r"an executor has submit.*got int"):
+        ordered_map(echo, [("list",)], Run(executor=4))
+    large = np.zeros(SPILL_BYTES // 8)
+    with threads() as pool, pytest.raises(FormatError, match=r"for the workers.*Run\(shared"):
+        ordered_map(where, [(large,)], Run(executor=pool, shared=tmp_path / "none"))

@@ -245,6 +245,16 @@ def test_other_bad_input(ax):
         plotting.accuracy_curve([], ax=ax)
     with pytest.raises(ng.GraphError, match="no column 'accuracy'"):
         plotting.accuracy_curve([{"method": "a", "density": 0.5}], ax=ax)
+    row = {"method": "a", "density": 0.5, "accuracy": 0.5}
+    for wrong, words in [
+        ({"accuracy": 96.3}, "accuracy must be a number from 0 to 1, got 96.3"),
+        ({"density": "half"}, "density must be a number from 0 to 1, got 'half'"),
+        ({"density": -1}, "got -1"),
+        ({"accuracy": None}, "no results to draw"),
+        ({"density": 0.0}, "no results to draw"),
+    ]:
+        with pytest.raises(ng.GraphError, match=words):
+            plotting.accuracy_curve([row | wrong], ax=ax)
 
 
 def test_importing_plotting_loads_no_matplotlib():

@@ -387,3 +387,31 @@ def test_a_member_that_claims_more_than_it_holds(tmp_path):
         file.writestr("bits.npy", stream.getvalue())
     with pytest.raises(ng.FormatError, match="does not hold"):
         ng.Masks.load(path)
+
+
+def test_masks_cannot_be_changed_through_what_they_view():
+    base = np.ones((2, 3), bool)
+    view = base[:]
+    view.flags.writeable = False
+    masks = ng.Masks({"a": view})
+    base[:] = False
+    assert masks.kept == 6
+    for found in ng.Masks.from_scores({"a": np.eye(3), "b": np.eye(4)}, density=0.5).values():
+        assert not (found if found.base is None else found.base).flags.writeable
+
+
+def test_a_compressed_file_is_refused_before_it_grows(masks, tmp_path):
+    path = tmp_path / "masks.npz"
+    masks.save(path)
+    with zipfile.ZipFile(path) as old:
+        members = {name: old.read(name) for name in old.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for name, data in members.items():
+            new.writestr(name, data)
+    with pytest.raises(ng.FormatError, match=r"header\.npy is compressed"):
+        ng.Masks.load(path)
+
+
+def test_names_too_long_for_the_system(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        ng.Masks.load(tmp_path / ("x" * 300))

@@ -169,9 +169,11 @@ CALLS = {name: law for name, law in GRAPH_LAWS.items() if name != "to_networkx"}
 
 @pytest.mark.parametrize("name", GRAPH_LAWS)
 def test_inputs_are_left_as_they_were(name, graph):
-    before = (graph.data.copy(), graph.tocsr().indices.copy(), graph.tocsr().indptr.copy())
+    csr = graph.tocsr()
+    arrays = csr.data, csr.indices, csr.indptr
+    before = [array.copy() for array in arrays]
     GRAPH_LAWS[name].call(graph)
-    for old, new in zip(before, (graph.data, graph.tocsr().indices, graph.tocsr().indptr), strict=True):
+    for old, new in zip(before, arrays, strict=True):
         np.testing.assert_array_equal(old, new)
 
 

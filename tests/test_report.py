@@ -1,8 +1,9 @@
-"""analyze: the table of a network, the same on every executor, with its reasons and its coverage."""
+"""analyze: a network as a table, the same on every executor, with its reasons and coverage."""
 
 from __future__ import annotations
 
 import multiprocessing
+import tracemalloc
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
@@ -25,10 +26,7 @@ def pruned(demo):
 
 def same(first: ng.Table, second: ng.Table) -> None:
     """Equal bits in every cell, NaN equal to NaN."""
-    assert list(first.columns) == list(second.columns)
-    for name in first.columns:
-        np.testing.assert_array_equal(np.array(first[name]), np.array(second[name]))
-    assert first.notes == second.notes
+    assert first == second, f"{first}\n{second}"
 
 
 def test_each_number_is_that_of_its_function(pruned):
@@ -55,7 +53,8 @@ def test_each_number_is_that_of_its_function(pruned):
 
 
 def test_an_undefined_metric_is_nan_with_its_reason_below():
-    table = ng.analyze(ng.Network([ng.Layer("none", np.zeros((3, 4))), ng.Layer("one", np.ones((1, 4)))]))
+    layers = [ng.Layer("none", np.zeros((3, 4))), ng.Layer("one", np.ones((1, 4)))]
+    table = ng.analyze(ng.Network(layers))
     assert np.isnan(table["mean_abs"][0])
     assert any("none" in note and "no edges" in note for note in table.notes)
     assert np.isnan(table["ramanujan_gap"][0])
@@ -123,7 +122,7 @@ def test_groups_are_chosen_in_the_order_asked(demo):
 def test_bad_weights_are_named():
     weights = np.ones((3, 4))
     weights[1, 2] = np.nan
-    with pytest.raises(ng.WeightError, match="layer 'fc'.*1 NaN"):
+    with pytest.raises(ng.WeightError, match=r"layer 'fc'.*1 NaN"):
         ng.analyze(ng.Network([ng.Layer("fc", weights)]))
 
 
@@ -139,3 +138,48 @@ def test_an_op_without_joins_is_noted_and_named_when_asked_for():
     assert any("path metrics left out" in note and "Odd" in note for note in table.notes)
     with pytest.raises(ng.UnsupportedOpError, match="Odd"):
         ng.analyze(network, metrics=["paths"])
+
+
+def test_norms_neither_overflow_nor_vanish():
+    for weight, dtype in ((1e30, "f4"), (1e-30, "f4"), (1e300, "f8"), (1e-300, "f8")):
+        table = ng.analyze(ng.LayerGraph(np.full((3, 3), weight, dtype)), metrics=["weight"])
+        assert table["mean_abs"][0] == pytest.approx(weight, rel=1e-6)
+        assert table["norm"][0] == pytest.approx(3 * weight, rel=1e-6)
+    table = ng.analyze(ng.from_mask(np.zeros((2, 2)), np.ones((2, 2), bool)), metrics=["weight"])
+    assert (table["mean_abs"][0], table["norm"][0]) == (0, 0)
+
+
+def test_a_mapped_layer_is_not_copied(tmp_path):
+    weights = np.random.default_rng(0).uniform(0.1, 1, (1000, 2000)).astype("f4")
+    np.save(tmp_path / "w.npy", weights)
+    network = ng.load(tmp_path / "w.npy")
+    tracemalloc.start()
+    table = ng.analyze(network, metrics=["size", "degree", "weight", "components"])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.8 * weights.nbytes  # a few blocks, and a byte per entry
+    assert table["norm"][0] == pytest.approx(np.linalg.norm(weights.astype(float)), rel=1e-12)
+
+
+def test_arrays_are_measured_and_other_things_refused():
+    assert ng.analyze(np.ones((2, 3)), metrics=["size"])["edges"] == (6,)
+    with pytest.raises(TypeError, match="a LayerGraph is needed, got NoneType"):
+        ng.analyze(None)
+
+
+def test_rows_carry_the_names_of_the_network_graph():
+    network = ng.NetworkGraph([np.ones((2, 3)), np.ones((4, 2))])
+    assert ng.analyze(network, metrics=["size"])["layer"] == network.names == ("layer 0", "layer 1")
+
+
+def test_a_network_graph_of_a_file_stays_in_the_file(tmp_path):
+    for k in range(6):
+        np.save(tmp_path / f"w{k}.npy", np.eye(700, dtype="f4") + np.float32(k > 5))
+    graph = ng.to_graph(ng.load(tmp_path))
+    peaks = []
+    for layers in (graph.layers[:1], graph.layers):
+        tracemalloc.start()
+        ng.analyze(ng.NetworkGraph(layers, joins=()), metrics=["size"])
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.3 * peaks[0]

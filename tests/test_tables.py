@@ -267,3 +267,25 @@ def test_an_error_inside_an_extra_is_its_own(tmp_path, monkeypatch):
     with pytest.raises(ModuleNotFoundError, match="no_such_module_at_all") as caught:
         tables.require("broken_extra", "plot")
     assert not isinstance(caught.value, ng.MissingExtraError)
+
+
+def test_names_as_long_as_the_system_takes(tmp_path):
+    ng.Table({"a": [1]}).to_csv(tmp_path / ("x" * 251 + ".csv"))
+    with pytest.raises(ng.FormatError, match="File name too long"):
+        ng.Table({"a": [1]}).to_csv(tmp_path / ("x" * 252 + ".csv"))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_tables_are_equal_bit_by_bit():
+    table = ng.Table({"a": [1.0, float("nan")], "b": ["x", None]}, title="t", notes=["n"])
+    assert table == ng.Table({"a": [1.0, float("nan")], "b": ["x", None]}, title="t", notes=["n"])
+    assert table != ng.Table({"a": [1.0 + 2**-52, float("nan")], "b": ["x", None]}, title="t")
+    assert table != ng.Table({"b": ["x", None], "a": [1.0, float("nan")]}, title="t", notes=["n"])
+    assert ng.Table({"a": [1]}) != ng.Table({"a": [1.0]})
+    assert table != 3
+
+
+def test_control_characters_of_names_are_shown_and_not_sent():
+    table = ng.Table({"layer": ["a\x1b[31m\n\tb", "é中"]}, title="t\x07", notes=["n\r"])
+    assert str(table).splitlines() == ["t\\x07", "layer", r"a\x1b[31m\n\tb", "é中", r"n\r"]
+    assert table["layer"][0] == "a\x1b[31m\n\tb"

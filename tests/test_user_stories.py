@@ -27,7 +27,7 @@ def in_tmp(tmp_path, monkeypatch):
 def test_1_two_lines_to_a_table(in_tmp):
     shutil.copy(Path(DATA) / "resnet_cifar10" / "resnet20.npz", in_tmp)
     table = ng.analyze(ng.load("resnet20.npz"))
-    table  # noqa: B018
+    table
     frame = table.to_pandas()
     table.to_csv("resnet20.csv")
     assert len(frame) == 20
@@ -148,7 +148,7 @@ def test_13_a_picture():
 
     demo = ng.datasets.digits_mlp()
     g = ng.to_graph(demo.network)[0]
-    figure, ax = plt.subplots()
+    _, ax = plt.subplots()
     assert ng.plotting.spectrum(demo.network, ax=ax) is ax
     assert ng.plotting.curvature_histogram(ng.EdgeValues(np.zeros(g.n_edges), g)) is not None
     results = ng.Table({"method": ["a", "a"], "density": [0.1, 0.5], "accuracy": [0.5, 0.9]})

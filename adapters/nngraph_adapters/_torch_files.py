@@ -31,6 +31,7 @@ class TorchFormat:
 
     name = "torch"
     suffixes = (".pt", ".pth", ".th", ".bin")
+    requires = ("torch", "nngraph[torch]")
 
     def read(self, path: Path) -> ng.Network:
         """The tensors of the file as a bag of weights.

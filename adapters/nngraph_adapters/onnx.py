@@ -30,6 +30,7 @@ class OnnxFormat:
 
     name = "onnx"
     suffixes = (".onnx",)
+    requires = ("onnx", "nngraph[onnx]")
 
     def read(self, path: Path) -> ng.Network:
         """The wired network of a model; a layer is named as its initializer.

@@ -37,9 +37,19 @@ def count(value, what: str, least: int = 1) -> int:
     return number
 
 
+def sides(n_out, n_in) -> tuple[int, int]:
+    """Two numbers of vertices, few enough for a pair of them to have a number."""
+    n_out, n_in = count(n_out, "n_out"), count(n_in, "n_in")
+    if n_out * n_in >= 2**63:
+        raise GraphError(f"{n_out} outputs and {n_in} inputs are too many: 2^63 pairs or more")
+    return n_out, n_in
+
+
 def prime(value, what: str) -> int:
     """`value` as a prime number."""
     q = count(value, what, 2)
+    if q > 10**6:
+        raise GraphError(f"{what} = {q} is too large; 10^6 is the most")
     if any(q % d == 0 for d in range(2, int(q**0.5) + 1)):
         below = next(n for n in range(q, 1, -1) if all(n % d for d in range(2, int(n**0.5) + 1)))
         raise GraphError(f"{what} must be a prime number, got {q}; the one below is {below}")

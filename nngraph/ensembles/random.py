@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from math import ceil, gcd, log1p, sqrt
+from numbers import Real
 
 import numpy as np
 
 from .._errors import GraphError
 from ..graph import LayerGraph
-from ._build import count, from_keys
+from ._build import count, from_keys, sides
 
 
 def erdos_renyi(
@@ -35,7 +36,7 @@ def erdos_renyi(
     Raises
     ------
     GraphError
-        A density outside [0, 1], or a side without vertices.
+        A density that is no number in [0, 1], a side without vertices, or 2^63 pairs or more.
 
     Notes
     -----
@@ -48,8 +49,8 @@ def erdos_renyi(
     >>> ng.ensembles.erdos_renyi(512, 4608, density=0.01, rng=0)
     <LayerGraph 'ER(512,4608)': 4608 inputs, 512 outputs, 23593 edges (0.01)>
     """
-    n_out, n_in = count(n_out, "n_out"), count(n_in, "n_in")
-    if not 0 <= density <= 1:
+    n_out, n_in = sides(n_out, n_in)
+    if isinstance(density, bool) or not isinstance(density, Real) or not 0 <= density <= 1:
         raise GraphError(f"density must lie between 0 and 1, got {density!r}")
     rng = np.random.default_rng(rng)
     pairs = n_out * n_in
@@ -94,7 +95,7 @@ def random_biregular(n_out: int, n_in: int, *, out_degree: int, rng=None) -> Lay
     >>> ng.degrees(g)
     Sides(inputs=array([3, 3, 3, 3]), outputs=array([2, 2, 2, 2, 2, 2]))
     """
-    n_out, n_in = count(n_out, "n_out"), count(n_in, "n_in")
+    n_out, n_in = sides(n_out, n_in)
     degree = count(out_degree, "out_degree", 0)
     step = n_in // gcd(n_in, n_out)  # degrees must be multiples of it
     if degree > n_in or degree % step:

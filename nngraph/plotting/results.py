@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,8 @@ def accuracy_curve(results, *, ax=None):
     results : Table, data frame, or sequence of mappings
         With the columns method, density and accuracy, both from 0 to 1. A method that comes
         several times at one density (several seeds) is drawn as mean and range. A density of 1 is
-        drawn as a level line: the network before pruning. Rows without an accuracy are left out.
+        drawn as a level line: the network before pruning. Rows without an accuracy are left out,
+        and those of density 0, for which a logarithmic axis has no place.
     ax : matplotlib.axes.Axes, optional
         Default: the axes of a new figure.
 
@@ -92,7 +94,8 @@ def accuracy_curve(results, *, ax=None):
     Raises
     ------
     GraphError
-        A column is missing, or there are no results.
+        A column is missing, a density or an accuracy is no number from 0 to 1, or nothing is left
+        to draw.
 
     Examples
     --------
@@ -104,7 +107,14 @@ def accuracy_curve(results, *, ax=None):
     """
     ax = axes_or_new(ax, (6.4, 4.0))
     rows = _records(results, ("method", "density", "accuracy"))
-    rows = [row for row in rows if row["accuracy"] is not None and row["accuracy"] >= 0]  # no NaN
+    rows = [row for row in rows if row["accuracy"] is not None]
+    rows = [row for row in rows if row["accuracy"] == row["accuracy"]]  # no NaN
+    for name, value in ((name, row[name]) for row in rows for name in ("density", "accuracy")):
+        if not isinstance(value, Real) or not 0 <= value <= 1:
+            raise GraphError(f"{name} must be a number from 0 to 1, got {value!r}")
+    rows = [row for row in rows if row["density"] > 0]
+    if not rows:
+        raise GraphError("there are no results to draw: none has an accuracy at a density > 0")
     dense = [row["accuracy"] for row in rows if row["density"] >= 1]
     rows = [row for row in rows if row["density"] < 1]
     methods = list(dict.fromkeys(row["method"] for row in rows))

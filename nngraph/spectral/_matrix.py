@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from math import frexp, ldexp
 
 import numpy as np
@@ -73,14 +74,18 @@ class Matrix:
     def _strengths(self) -> tuple[np.ndarray, np.ndarray]:
         if not self.sparse:
             return tuple(self.weights.sum(axis=axis, dtype=np.float64) for axis in (1, 0))
-        data = None if self.unit else self.weights.data
-        weights = np.ones(self.weights.nnz) if data is None else data
-        counts = np.diff(self.weights.indptr)
-        owners = np.repeat(np.arange(len(counts)), counts)
-        return (
-            np.bincount(owners, weights, len(counts)),
-            np.bincount(self.weights.indices, weights, self.shape[1]),
-        )
+        w = self.weights
+        rows, columns = np.zeros(self.shape[0]), np.zeros(self.shape[1])
+        # Some rows at a time: bincount makes wide copies of what it reads.
+        cuts = np.searchsorted(w.indptr, np.arange(0, w.nnz, _CHUNK))
+        for start, stop in pairwise(np.unique([*cuts, len(rows)])):
+            counts = np.diff(w.indptr[start : stop + 1])
+            edges = slice(w.indptr[start], w.indptr[stop])
+            weights = np.ones(counts.sum()) if self.unit else w.data[edges]
+            owners = np.repeat(np.arange(len(counts)), counts)
+            rows[start:stop] = np.bincount(owners, weights, len(counts))
+            columns += np.bincount(w.indices[edges], weights, len(columns))
+        return rows, columns
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -179,6 +179,11 @@ HOSTILE = {
         b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**32 - 1), "header claims 4,294,967,295"
     ),
     "a version for records": (header("{}", (3, 0)), "version"),
+    "open brackets": (header("(" * 3000), r"no readable \.npy"),
+    "nested brackets": (header("(" * 4000 + ")" * 4000), r"no readable \.npy"),
+    "a shape of bools": (
+        header("{'descr':'<f8','fortran_order':False,'shape':(True,2)}") + b"\0" * 16, "shape is"
+    ),
 }  # fmt: skip
 
 
@@ -242,6 +247,18 @@ def test_other_compressions_and_encryption(tmp_path):
     path.write_bytes(data)
     with pytest.raises(ng.FormatError, match=r"'a\.npy' of .*encrypted or compressed"):
         ng.load(path)
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_damage_that_only_the_checksum_shows(tmp_path, save):
+    path, out = tmp_path / "net.npz", tmp_path / "out.npz"
+    save(path, w=np.ones((2, 2)), other=RNG.normal(size=3000))
+    damaged = bytearray(path.read_bytes())
+    damaged[-3000] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(ng.FormatError, match=r"net\.npz' is damaged: "):
+        ng.save(path, {"w": np.eye(2, dtype=bool)}, out)
+    assert os.listdir(tmp_path) == ["net.npz"]
 
 
 def test_a_decompression_bomb(tmp_path):

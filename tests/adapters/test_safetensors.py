@@ -167,6 +167,7 @@ LIES = {
     "no tensors": ({}, b"", "holds no tensors"),
     "only metadata": ({"__metadata__": {}}, b"", "holds no tensors"),
     "no object": (b"[1, 2]", b"", "no JSON object"),
+    "a blank before the brace": (b' {"w": {}}', b"", "begins with a blank"),
     "no JSON": (b"{'a': 1}", b"", "no valid JSON"),
     "no UTF-8": (b'{"\xff": 1}', b"", "no valid JSON"),
     "deep nesting": (b"[" * 100_000, b"", "no valid JSON"),
