@@ -195,20 +195,20 @@ def _parts(source) -> tuple:
     return "sparse", w.data, w.indices, w.indptr, graph.shape
 
 
-def _put_together(kind: str, weights, *rest) -> LayerGraph:
+def _put_together(name: str, kind: str, weights, *rest) -> LayerGraph:
     """The graph of a layer from its parts."""
     if kind == "layer":
         mask, plain, options = rest
         return layer_graph(Layer(weight=weights, mask=mask, **plain), **options)
     if kind == "complete":
-        return LayerGraph(Complete(weights))
+        return LayerGraph(Complete(weights), name)
     indices, indptr, shape = rest
-    return LayerGraph(csr_array((weights, indices, indptr), shape=shape))
+    return LayerGraph(csr_array((weights, indices, indptr), shape=shape), name)
 
 
 def _row(name: str, groups: list[str], *parts) -> dict[str, Any]:
     """One layer's row of the table; runs in a worker."""
-    graph = _put_together(*parts)
+    graph = _put_together(name, *parts)
     row: dict[str, Any] = {"layer": name}
     reasons: dict[str, str] = {}
     for group in groups:

@@ -197,7 +197,9 @@ def test_the_limit_of_the_basis_raises_with_the_best(monkeypatch):
 def test_transposition(method, g):
     turned = ng.LayerGraph(csr_array(g.tocsr().T))
     one, two = by(method, g, 2).values, by(method, turned, 2).values
-    np.testing.assert_allclose(one, two, atol=1e-7 * max(one[0], 1e-300))
+    # Block Lanczos drops directions below sqrt(1e-11) of sigma_1, each side its own.
+    limit = 4e-6 if method == "block-lanczos" else 1e-7
+    np.testing.assert_allclose(one, two, atol=limit * max(one[0], 1e-300))
 
 
 @given(layer_graphs(max_side=10), st.sampled_from([2.0**-90, -3.0, 2.0**80]))

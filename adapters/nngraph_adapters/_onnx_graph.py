@@ -233,12 +233,24 @@ def _read(path: Path) -> tuple[ng.Network, dict[str, np.ndarray]]:
     graph = Graph(model, path)
     inline = require("onnx.inliner", "onnx").inline_local_functions
     infer = require("onnx.shape_inference", "onnx").infer_shapes
+    _forget_negative(model.graph)
     with suppress(Exception):  # both help where they can be had, and are not needed
         model = inline(model) if model.functions else model
         model = infer(model, data_prop=True)
     output = graph.walk(model.graph)
     layers = {layer.path for layer in graph.builder.layers.values()}
     return graph.builder.network(output, _sizes(graph, layers), source=str(path)), graph.zeros
+
+
+def _forget_negative(graph) -> None:
+    """Drop extents below 0, as some write them for open ones: onnx may end the process on them."""
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_value < 0:
+                dim.ClearField("dim_value")
+    for node in graph.node:
+        for _, inner in subgraphs(node):
+            _forget_negative(inner)
 
 
 def _sizes(graph: Graph, layers: Iterable[str]) -> dict[str, int]:
