@@ -303,13 +303,13 @@ def test_the_result_is_an_array_and_frozen():
 def test_cholesky_proves_what_is_true_only(dtype):
     rng = np.random.default_rng(0)
     half = rng.standard_normal((30, 40))
-    gram = np.asfortranarray(np.tril(half @ half.T))
+    gram = np.asfortranarray(np.tril(half @ half.T), dtype=dtype)
     values, vectors = np.linalg.eigh(half @ half.T)
     for m in (0, 1, 3):
         top, truth = (vectors[:, 30 - m :], values[30 - m :]), values[29 - m]
-        bound = _bounds.below(gram, *top, truth * 1.01, dtype)
+        bound = _bounds.below(gram, *top, truth * 1.01)
         assert truth < bound < truth * 1.02
-        assert _bounds.below(gram, *top, truth * 0.99, dtype) is None
+        assert _bounds.below(gram, *top, truth * 0.99) is None
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,8 @@
 
 The peer is what published code for these spectra calls: ARPACK for the three eigenvalues of largest
 magnitude of the bipartite adjacency matrix in float32, whose third one is sigma_2. It starts from a
-random vector and proves nothing. BLAS has one thread; kernels are compiled before the clock starts.
+random vector, on which its time depends: the mean over some given ones is taken. It proves nothing.
+BLAS has one thread; kernels are compiled before the clock starts.
 Shapes are outputs x inputs. Only the full version measures the large layers.
 """
 
@@ -17,6 +18,7 @@ from threadpoolctl import threadpool_limits
 import nngraph as ng
 
 SEEDS = (0, 1, 2)
+STARTS = 4
 
 
 def random_layer(shape: tuple[int, int], density: float, seed: int, weighted: bool) -> csr_array:
@@ -37,11 +39,11 @@ def ratio(shape: tuple[int, int], density: float, *, weighted: bool, repeats: in
         graph = ng.LayerGraph(weights)
         adjacency = block_array([[None, weights], [weights.T, None]], format="csr")
         found = ng.singular_values(graph)
-        fast, slow = best_times(
-            [lambda g=graph: ng.singular_values(g), lambda a=adjacency: eigsh(a, k=3, which="LM")],
-            repeats,
-        )
-        ours, theirs = ours + fast, theirs + slow
+        rng = np.random.default_rng(seed)
+        starts = rng.standard_normal((STARTS, sum(shape))).astype(np.float32)
+        peers = [lambda a=adjacency, v0=v: eigsh(a, k=3, which="LM", v0=v0) for v in starts]
+        fast, *slow = best_times([lambda g=graph: ng.singular_values(g), *peers], repeats)
+        ours, theirs = ours + fast, theirs + np.mean(slow)
         worst = max(worst, found.intervals[1, 1] / found[1] - 1)
     sure = "certified" if found.index_certified else f"fails at most {found.failure_probability:g}"
     times = f"{1e3 * ours / len(seeds):.1f} / {1e3 * theirs / len(seeds):.0f} ms"
@@ -57,7 +59,7 @@ def main() -> None:
         if not quick:
             for weighted in (False, True):
                 measured, note = ratio(
-                    (25088, 4096), 1e7 / (25088 * 4096), weighted=weighted, repeats=3, seeds=(0,)
+                    (25088, 4096), 1e7 / (25088 * 4096), weighted=weighted, repeats=1, seeds=(0,)
                 )
                 kind = "weighted" if weighted else "unweighted"
                 floors.at_least(f"25088x4096, 1e7 edges, {kind}", measured, 10, note)

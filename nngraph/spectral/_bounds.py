@@ -46,25 +46,25 @@ def coupled(theta: float, coupling: float, tau: float) -> float:
     return max(theta, tau) + 2 * coupling * (coupling / (gap + hypot(gap, 2 * coupling)))
 
 
-def below(gram, vectors, values, tau: float, dtype=np.float64) -> float | None:
+def below(gram, vectors, values, tau: float) -> float | None:
     """A proved bound of ``A - X Theta X^T``, just above `tau`; None where `tau` is not one.
 
     Parameters
     ----------
     gram : ndarray, shape (n, n), column-major
-        The lower triangle of A; zeros above.
+        The lower triangle of A; zeros above. In float32 the factorisation is too, and the bound
+        accounts for it.
     vectors, values : ndarrays, shapes (n, m) and (m,)
         X and Theta.
     tau : float
-    dtype : float32 or float64
-        Of the factorisation; the bound accounts for it.
     """
     from scipy.linalg import blas, lapack
 
+    dtype = gram.dtype.type
     single = dtype == np.float32
     syrk, potrf = (blas.ssyrk, lapack.spotrf) if single else (blas.dsyrk, lapack.dpotrf)
     n, m = vectors.shape
-    shifted = np.multiply(gram, -1 / tau, dtype=dtype)  # of order one, whatever the weights
+    shifted = np.multiply(gram, dtype(-1 / tau))  # of order one, whatever the weights
     size = 1 + (float(np.trace(gram)) + float(values.sum())) / tau
     if m:
         root = np.asfortranarray(vectors * np.sqrt(values / tau), dtype=dtype)
@@ -78,7 +78,7 @@ def below(gram, vectors, values, tau: float, dtype=np.float64) -> float | None:
     ones = np.ones(n, dtype)
     norms = float((ones @ absolute).max()) * float((absolute @ ones).max())
     # Twice the textbook constants, for the reciprocals that fast triangular solvers use.
-    return tau * (1 + np.finfo(dtype).eps * ((n + 10) * norms + (m + 5) * size))
+    return tau * (1 + np.finfo(dtype).eps * ((n + 10) * norms + (m + 7) * size))
 
 
 def stretch(index: int, block: int, degree: int, n: int, failure: float) -> float:

@@ -80,7 +80,7 @@ def leading_values(matrix: Matrix, k: int, rng) -> Found:
         # Single precision finds the vectors, mostly; the values are those of double precision.
         for dtype in (np.float32, np.float64):
             found = _lanczos(single if dtype == np.float32 else full, start, k, dtype)
-            proved = None if found is None else _prove(full, error, k, *found)
+            proved = None if found is None else _prove(full, single, error, *found)
             if proved is not None:
                 return proved
     return all_values(matrix, k)
@@ -114,7 +114,7 @@ def _lanczos(gram, start, k: int, dtype):
             basis[step] = new / beside[-1]
         if step < check and not ended:
             continue
-        check = min(most, step + step // 5)
+        check = min(most, step + step // 8)
         values, vectors = eigh_tridiagonal(
             diagonal, beside[:-1], select="i", select_range=(max(0, step - k - 1), step - 1)
         )
@@ -136,12 +136,15 @@ def _enough(values, residuals, k: int, dtype) -> bool:
     return 4 * float(residuals @ residuals) <= _NARROW * gap * values[k - 1]
 
 
-def _prove(gram, error: float, k: int, vectors, follows: float) -> Found | None:
-    """Intervals of the k leading eigenvalues by residuals and Cholesky; None where too wide."""
+def _prove(gram, single, error: float, vectors, follows: float) -> Found | None:
+    """Intervals of the leading eigenvalues by residuals and Cholesky; None where too wide.
+
+    `single` is the Gram matrix rounded to float32.
+    """
     from scipy.linalg.blas import dsymm
 
-    n = len(gram)
     vectors = np.linalg.qr(vectors.T)[0]
+    n, k = vectors.shape
     image = dsymm(1.0, gram, vectors, lower=1)
     small = vectors.T @ image
     values, turn = np.linalg.eigh((small + small.T) / 2)
@@ -154,14 +157,14 @@ def _prove(gram, error: float, k: int, vectors, follows: float) -> Found | None:
     coupling = float(np.linalg.norm(residuals))
     between = (values[-1] + follows * values[0]) / 2
     above = values[-1] + coupling + 4 * slack
-    tries = [(k - 1, above, np.float64)]
+    tries = [(k - 1, above, gram)]
     if values[-1] > between > 0 and coupling**2 < _NARROW * (values[-1] - between) * values[-1]:
-        tries.insert(0, (k, between, np.float64))
+        tries.insert(0, (k, between, gram))
         # The bound in single precision is wider than this; it takes half the time where it does.
         if values[-1] - between > _COARSE * n * between:
-            tries.insert(0, (k, between, np.float32))
-    for deflated, tau, dtype in tries:
-        top = below(gram, vectors[:, :deflated], values[:deflated], tau, dtype)
+            tries.insert(0, (k, between, single))
+    for deflated, tau, matrix in tries:
+        top = below(matrix, vectors[:, :deflated], values[:deflated], tau)
         if top is None:
             continue
         upper = [coupled(value, coupling, top) for value in values[:deflated]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -572,3 +573,17 @@ def test_silero_reports_what_it_skips(tmp_path):
     assert (net.coverage.covered, net.coverage.total) == (177_152, 309_633)
     ng.save(path, ng.prune(net, "magnitude", density=0.5), tmp_path / "out.onnx")
     runtime.InferenceSession(str(tmp_path / "out.onnx"), providers=["CPUExecutionProvider"])
+
+
+def test_extents_below_zero_are_open(tmp_path):
+    nodes = [
+        node("Slice", "x a b c", "s"), node("Reshape", "s d", "r"), node("MatMul", "r w", "y"),
+    ]  # fmt: skip
+    cut = {"a": np.array([1]), "b": np.array([3]), "c": np.array([1]), "d": np.array([0, -1])}
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [-1, -1, 5])
+    path = saved(tmp_path, nodes, cut | {"w": numbers(10, 2)}, None, inputs=[x])
+    # In a process of its own, because onnx ends the one in which it meets such a Slice.
+    code = f"import nngraph as ng; print(len(ng.load({str(path)!r})))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "1\n")
+    agrees(path, numbers(2, 4, 5))
