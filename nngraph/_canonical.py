@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -135,7 +136,7 @@ def _check_format(weights, what: str, kind: type[GraphError] = WeightError) -> N
     """SciPy's C code trusts indices; arrays put together by hand may hold any."""
     try:
         if hasattr(weights, "check_format"):
-            weights.check_format(full_check=True)
+            copy(weights).check_format(full_check=True)  # it may trim the arrays of what it checks
     except ValueError as error:
         raise kind(f"{what} is no valid sparse array: {error}") from None
 

@@ -470,3 +470,13 @@ def test_edge_values_are_real_numbers():
             ng.EdgeValues(wrong, g)
     with pytest.raises(ng.WeightError, match="no rectangular array"):
         ng.EdgeValues([[1.0], [1.0, 2.0]], g)
+
+
+def test_the_parts_of_a_sparse_array_stay_the_same_objects():
+    given_weights = csr_array(np.eye(3))
+    given_weights.data = np.concatenate([given_weights.data, [9.0]])
+    given_weights.indices = np.concatenate([given_weights.indices, [7]])
+    parts = given_weights.data, given_weights.indices, given_weights.indptr
+    assert ng.LayerGraph(given_weights).n_edges == 3
+    now = given_weights.data, given_weights.indices, given_weights.indptr
+    assert all(a is b for a, b in zip(parts, now, strict=True))

@@ -67,7 +67,14 @@ class TorchFormat:
             # Through integers of the same width: any type, and +0 whatever was there.
             bits = tensor.view(getattr(torch, f"int{8 * tensor.element_size()}"))
             bits.masked_fill_(torch.from_numpy(~mask), 0)
-        torch.save(content, out)
+        try:
+            with open(out, "wb") as stream:
+                torch.save(content, stream)
+        except Exception as error:  # torch says a full disk in words of its own
+            reason = error.__context__ if isinstance(error.__context__, OSError) else error
+            if isinstance(reason, OSError):
+                raise reason from None
+            raise ng.FormatError(f"{str(source)!r} cannot be saved again: {error}") from error
 
 
 def _load(path: Path, where: str):
@@ -146,10 +153,10 @@ def _walk(content, prefix: str, path: Path, depth: int) -> Iterator[tuple[str, o
 
 def _spans(path: Path) -> dict[int, int] | None:
     """Begin and length of each member of a zip archive; None where its bytes cannot be mapped."""
-    if not zipfile.is_zipfile(path):
-        return None
     spans = {}
     try:
+        if not zipfile.is_zipfile(path):
+            return None
         with zipfile.ZipFile(path) as archive, open(path, "rb") as stream:
             for info in archive.infolist():
                 if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:

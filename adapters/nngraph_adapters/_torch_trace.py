@@ -6,7 +6,7 @@ import copy
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
@@ -23,7 +23,13 @@ def positional(model, inputs) -> tuple:
     tensors = []
     for x in inputs:
         if not isinstance(x, torch.Tensor):
-            x = torch.as_tensor(x)
+            try:
+                x = torch.as_tensor(x)
+            except (TypeError, ValueError, RuntimeError) as error:
+                raise ng.GraphError(
+                    f"example inputs are arrays, in the order of forward's arguments; got "
+                    f"{type(x).__name__}: {error}"
+                ) from None
             x = x.to(dtype) if x.is_floating_point() else x
         tensors.append(x)
     inputs = tuple(tensors)
@@ -55,7 +61,7 @@ def evaluating(model) -> Iterator[dict[int, Any]]:
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     stream = torch.get_rng_state()
     try:
-        masks = {}
+        held = {}
         for module in modules:
             module.training = False
             for key, hook in pruning_hooks(module):
@@ -63,8 +69,8 @@ def evaluating(model) -> Iterator[dict[int, Any]]:
                 del module._forward_pre_hooks[key]
                 module.__dict__.pop(name, None)
                 module._parameters[name] = module._parameters.pop(f"{name}_orig")
-                masks[id(module._parameters[name])] = module._buffers[f"{name}_mask"]
-        yield masks
+                held[module, name] = module._buffers[f"{name}_mask"]
+        yield _one_mask_each(model, held)
     finally:
         for module, attributes in saved:
             module.__dict__.clear()
@@ -76,6 +82,21 @@ def evaluating(model) -> Iterator[dict[int, Any]]:
             for buffer, before in buffers:
                 buffer.copy_(before)
         torch.set_rng_state(stream)
+
+
+def _one_mask_each(model, held: Mapping) -> dict[int, Any]:
+    """Masks by the parameter's id, from those by place; a tied one has the same everywhere."""
+    masks = {id(module._parameters[name]): mask for (module, name), mask in held.items()}
+    for path, module in model.named_modules():
+        for name, parameter in module._parameters.items():
+            if id(parameter) in masks:
+                mask, other = held.get((module, name)), masks[id(parameter)]
+                if mask is not other and (mask is None or not mask.equal(other)):
+                    raise ng.MaskError(
+                        f"'{path}.{name}' is tied to a parameter with another mask, or one of the "
+                        "two has none; nngraph_adapters.torch.apply_masks gives both the same"
+                    )
+    return masks
 
 
 @contextmanager

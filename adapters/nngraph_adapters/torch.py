@@ -50,7 +50,8 @@ def from_module(model, example_inputs, *, strict: bool = False) -> ng.Network:
     UnsupportedOpError
         With `strict`: the op and where it is, or why the model cannot be traced.
     GraphError
-        The model cannot be run on these inputs, or has no layer; a parameter without numbers.
+        The model cannot be run on these inputs, or has no layer; a parameter without numbers, or
+        tied to one with another mask.
     MissingExtraError
         Torch is not installed.
 

@@ -97,14 +97,15 @@ def _lanczos(gram, start, k: int, dtype):
     basis = np.empty((most + 1, n), dtype)
     basis[0] = start / sqrt(start @ start)
     diagonal, beside = [], []
-    check = min(most, 24 + 4 * k)
+    check = min(most, 28 + 4 * k)
     for step in range(1, most + 1):
         so_far = basis[:step]
         new = symv(1.0, gram, basis[step - 1], lower=1)
         own = 0.0
-        for _ in range(2):  # twice is enough to be orthogonal to all earlier directions
-            inner = so_far @ new
-            new -= inner @ so_far
+        # By recurrence from the last two; then from all, of which rounding left a little.
+        for earlier in (basis[max(step - 2, 0) : step], so_far):
+            inner = earlier @ new
+            new -= inner @ earlier
             own += float(inner[-1])
         diagonal.append(own)
         beside.append(sqrt(float(new @ new)))

@@ -574,6 +574,24 @@ def test_a_parameter_tied_without_a_module_needs_the_network():
     assert torch.equal(model.code.weight_mask, torch.from_numpy(first.copy()).float())
 
 
+def test_a_tied_parameter_that_is_pruned_at_one_place_is_refused():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    model[1].weight = model[0].weight
+    prune.l1_unstructured(model[0], "weight", amount=0.5)
+    before = state_of(model)
+    with pytest.raises(ng.MaskError, match=r"'1\.weight' is tied to a parameter with another mask"):
+        ngt.from_module(model, torch.zeros(1, 4))
+    assert state_of(model) == before
+    ngt.apply_masks(model, {"0": np.eye(4, dtype=bool)})
+    assert ngt.from_module(model, torch.zeros(1, 4))["0"].mask.sum() == 4
+
+
+@pytest.mark.parametrize("inputs", [{"x": torch.zeros(1, 4)}, None, "x", (torch.zeros(1), None)])
+def test_inputs_that_are_no_arrays(inputs):
+    with pytest.raises(ng.GraphError, match="example inputs are"):
+        ngt.from_module(nn.Linear(4, 3), inputs)
+
+
 def test_modules_without_numbers_or_hooks_are_refused_and_left_alone():
     lazy = nn.Sequential(nn.LazyLinear(3))
     with pytest.raises(ng.WeightError, match=r"'0\.weight' has no numbers yet"):
@@ -805,3 +823,33 @@ def test_without_torch_the_error_names_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "torch", None)
     with pytest.raises(ng.MissingExtraError, match=r"nngraph\[torch\]"):
         ng.load(tmp_path / "net.pt")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_a_full_disk_is_an_error_of_the_system(tmp_path):
+    torch.save({"fc.weight": torch.randn(300, 300)}, tmp_path / "net.pt")
+    masks = {"fc.weight": np.zeros((300, 300), bool)}
+    with pytest.raises(OSError, match="No space left"):  # which nngraph.save explains
+        ngt.FORMAT.write(tmp_path / "net.pt", masks, Path("/dev/full"))
+
+
+def test_what_cannot_be_saved_again_is_said(tmp_path, monkeypatch):
+    torch.save({"fc.weight": torch.randn(3, 3)}, tmp_path / "net.pt")
+
+    def refuse(*_):
+        raise TypeError("no")
+
+    monkeypatch.setattr(torch, "save", refuse)
+    with pytest.raises(ng.FormatError, match=r"net\.pt' cannot be saved again: no"):
+        ng.save(tmp_path / "net.pt", {"fc": np.eye(3, dtype=bool)}, tmp_path / "out.pt")
+    assert [path.name for path in tmp_path.iterdir()] == ["net.pt"]
+
+
+def test_an_archive_on_several_disks_is_damaged(tmp_path):
+    path = tmp_path / "net.pt"
+    torch.save({"fc.weight": torch.randn(3, 3)}, path)
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"PK\x06\x07") + 16] = 9  # of so many disks
+    path.write_bytes(data)
+    with pytest.raises(ng.FormatError, match="damaged"):
+        ng.load(path)
