@@ -15,15 +15,17 @@ def quick_flag(description: str) -> bool:
     return parser.parse_args().quick
 
 
-def best_times(functions: list[Callable[[], object]], repeats: int) -> list[float]:
+def best_times(
+    functions: list[Callable[[], object]], repeats: int, in_a_row: int = 3
+) -> list[float]:
     """Least wall time of each function, runs interleaved so that a busy machine hits all alike.
 
-    Each is run three times in a row, so that none is timed on caches that another has filled.
+    Each is run a few times in a row, so that none is timed on caches that another has filled.
     """
     best = [float("inf")] * len(functions)
     for _ in range(repeats):
         for k, function in enumerate(functions):
-            for _ in range(3):
+            for _ in range(in_a_row):
                 start = time.perf_counter()
                 function()
                 best[k] = min(best[k], time.perf_counter() - start)

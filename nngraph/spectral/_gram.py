@@ -75,7 +75,7 @@ def leading_values(matrix: Matrix, k: int, rng) -> Found:
     if len(live) < len(gram):
         gram = np.asfortranarray(gram[np.ix_(live, live)])
     if k < len(live):
-        full, single = (np.asfortranarray(gram, dtype=t) for t in (np.float64, np.float32))
+        full, single = _both_precisions(gram)
         start = rng.standard_normal(len(live))
         # Single precision finds the vectors, mostly; the values are those of double precision.
         for dtype in (np.float32, np.float64):
@@ -84,6 +84,19 @@ def leading_values(matrix: Matrix, k: int, rng) -> Found:
             if proved is not None:
                 return proved
     return all_values(matrix, k)
+
+
+def _both_precisions(gram) -> tuple[np.ndarray, np.ndarray]:
+    """The matrix in float64 and in float32, column-major."""
+    # In one allocation: a C library gives memory beyond twice its largest block back to the system,
+    # and fresh pages at each call would cost as much as the factorisation does.
+    n = len(gram)
+    block = np.empty((2, n * n))
+    copies = block[0], block[1].view(np.float32)[: n * n]
+    full, single = (copy.reshape(n, n).T for copy in copies)
+    full[...] = gram
+    single[...] = gram
+    return full, single
 
 
 def _lanczos(gram, start, k: int, dtype):
@@ -142,11 +155,11 @@ def _prove(gram, single, error: float, vectors, follows: float) -> Found | None:
 
     `single` is the Gram matrix rounded to float32.
     """
-    from scipy.linalg.blas import dsymm
+    from scipy.linalg.blas import dsymv
 
     vectors = np.linalg.qr(vectors.T)[0]
     n, k = vectors.shape
-    image = dsymm(1.0, gram, vectors, lower=1)
+    image = np.column_stack([dsymv(1.0, gram, vector, lower=1) for vector in vectors.T])
     small = vectors.T @ image
     values, turn = np.linalg.eigh((small + small.T) / 2)
     values, turn = values[::-1], turn[:, ::-1]
