@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from fractions import Fraction
 from math import sqrt
 
 import numpy as np
@@ -187,6 +188,14 @@ def test_the_limit_of_the_basis_raises_with_the_best(monkeypatch):
     best = caught.value.best
     assert best.intervals[0, 0] <= 2 <= best.intervals[0, 1] * (1 + 1e-12)
     assert best.values[0] > 1.5
+
+
+def test_weights_too_small_to_have_all_digits():
+    for weight in (1e-310, 1e-320, 5e-324):
+        found = ng.singular_values(ng.LayerGraph(np.full((2, 3), weight)), k=1)
+        low, high = found.intervals[0]
+        truth = Fraction(weight) ** 2 * 6
+        assert Fraction(low) ** 2 <= truth <= Fraction(high) ** 2
 
 
 # -- laws ----------------------------------------------------------------------------------------

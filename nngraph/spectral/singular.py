@@ -198,8 +198,10 @@ def _result(found: Found, scale: float, k: int) -> SingularValues:
     """Scaled back, and with zeros for what the left out vertices give."""
     def padded(values, outward: float) -> np.ndarray:
         scaled = values * scale
-        if scale != 1:
+        if scale != 1 and outward:  # the next number too, for those too small to have all digits
             scaled *= 1 + outward * 2 * ROUNDING
+            moved = np.nextafter(scaled, outward * np.inf)
+            scaled = np.where(scaled > 0, moved, scaled)
         return np.concatenate([scaled, np.zeros(k - len(values))])
 
     lower, upper = padded(found.lower, -1), padded(found.upper, 1)
