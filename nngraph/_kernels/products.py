@@ -10,6 +10,7 @@ import numpy as np
 
 from .._jit import kernel
 
+ONE = np.uint64(1)
 LANES = 512  # partial sums per row of a dense matrix, so that the loop over them is vectorised
 
 
@@ -27,17 +28,34 @@ def times(indptr, indices, data, x, y):
     y : float64 array, shape (n_rows, 2)
     """
     for r in range(indptr.size - 1):
+        start, stop = indptr[r], indptr[r + 1]
         first = 0.0
         second = 0.0
-        for k in range(indptr[r], indptr[r + 1]):
-            j = indices[k]
-            if data is None:
+        if data is None:
+            for k in range(start, stop):
+                j = indices[k]
                 first += x[j, 0]
                 second += x[j, 1]
-            else:
+        else:
+            # Both halves of the row at once: a sum need not wait for the one before it.
+            half = (stop - start) >> ONE
+            other_first = 0.0
+            other_second = 0.0
+            for k in range(start, start + half):
+                j = indices[k]
                 weight = np.float64(data[k])
                 first += weight * x[j, 0]
                 second += weight * x[j, 1]
+                j = indices[k + half]
+                weight = np.float64(data[k + half])
+                other_first += weight * x[j, 0]
+                other_second += weight * x[j, 1]
+            for k in range(start + half + half, stop):
+                weight = np.float64(data[k])
+                first += weight * x[indices[k], 0]
+                second += weight * x[indices[k], 1]
+            first += other_first
+            second += other_second
         y[r, 0] = first
         y[r, 1] = second
 
