@@ -78,8 +78,8 @@ def leading_values(matrix: Matrix, k: int, rng) -> Found:
         full, single = _both_precisions(gram)
         start = rng.standard_normal(len(live))
         # Single precision finds the vectors, mostly; the values are those of double precision.
-        for dtype in (np.float32, np.float64):
-            found = _lanczos(single if dtype == np.float32 else full, start, k, dtype)
+        for copy in (single, full):
+            found = _lanczos(copy, start, k)
             proved = None if found is None else _prove(full, single, error, *found)
             if proved is not None:
                 return proved
@@ -99,11 +99,12 @@ def _both_precisions(gram) -> tuple[np.ndarray, np.ndarray]:
     return full, single
 
 
-def _lanczos(gram, start, k: int, dtype):
+def _lanczos(gram, start, k: int):
     """k leading Ritz vectors, and the ratio of the next value to the first; None: no success."""
     from scipy.linalg import eigh_tridiagonal
     from scipy.linalg.blas import dsymv, ssymv
 
+    dtype = gram.dtype
     symv = ssymv if dtype == np.float32 else dsymv
     n = len(gram)
     most = min(n, _MOST_STEPS)
